@@ -1,0 +1,94 @@
+//! Where a flow's results and progress go, as the engine sees it: one atomic commit per epoch.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::source::{Position, RecordId};
+
+/// What has been done, as of a commit. The last one of a flow is where it goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Counts epochs from 0. Parts of one epoch share it.
+    pub epoch: u64,
+    /// The flow's fingerprint when this was written.
+    pub fingerprint: String,
+    /// Position of each source (by its relation's name) after this epoch.
+    pub sources: BTreeMap<String, Position>,
+    /// Largest event time seen, per source and partition, in µs since 1970; the clocks that [`Progress::watermark_us`] is made of.
+    pub clocks: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Watermark that rows of the *next* epoch are judged by, in µs since 1970.
+    pub watermark_us: Option<i64>,
+    /// Windows with an end up to this (µs) are out. Below `watermark_us` while an epoch commits in parts.
+    pub evicted_until_us: Option<i64>,
+    /// Rows of state snapshot that holds everything up to and with this epoch, if one was taken here.
+    pub snapshot: Option<u64>,
+    /// Totals since the flow began.
+    pub totals: Totals,
+}
+
+/// Row counts since a flow began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Rows read from sources.
+    pub rows_in: u64,
+    /// Rows appended to the table.
+    pub rows_out: u64,
+    /// Rows dropped because the watermark had passed them.
+    pub late: u64,
+    /// Dead letters written.
+    pub dead: u64,
+}
+
+/// A record that could not be processed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// The original value, or after an aggregate the row as JSON.
+    pub value: Vec<u8>,
+    /// Error class as Spark names it (`CAST_INVALID_INPUT`, `MALFORMED_RECORD`, `EVENT_TIME_IS_NULL`, …).
+    pub error_class: String,
+    /// What was wrong, for a person.
+    pub message: String,
+    /// The record to blame, where one is.
+    pub record: Option<RecordId>,
+}
+
+/// All that one commit makes durable and visible together.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Rows for the table, in its schema.
+    pub rows: Vec<RecordBatch>,
+    /// Rows that came too late, in the schema of the operator that dropped them.
+    pub late: Vec<RecordBatch>,
+    /// Rows taken out of the stream.
+    pub dead: Vec<DeadLetter>,
+    /// Where the flow stands after this.
+    pub progress: Progress,
+}
+
+/// The log of one flow: progress and the rows of its table.
+#[async_trait]
+pub trait FlowLog: Send + Sync + 'static {
+    /// The last commit's progress.
+    async fn last(&self) -> Result<Option<Progress>, CommitError>;
+    /// Every progress after epoch `epoch` in order (to replay state from a snapshot).
+    async fn since(&self, epoch: u64) -> Result<Vec<Progress>, CommitError>;
+    /// Makes all of it durable, or nothing. While the disk is full or the log cannot take it, waits and reports through
+    /// [`CommitError::Unavailable`] so that the caller can show the reason and repeat the same commit.
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
+    /// A snapshot of epoch `epoch` is on disk: progress before it is not needed any more.
+    async fn snapshot_taken(&self, epoch: u64) -> Result<(), CommitError>;
+}
+
+/// Why a commit did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Nothing was written; repeat it when the cause is gone (disk full).
+    #[error("{0}; waiting")]
+    Unavailable(String),
+    /// The log is not usable.
+    #[error("{0}")]
+    Fatal(String),
+}

@@ -1,0 +1,71 @@
+//! Where a flow's rows come from, as the engine sees it.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+/// Next offset of each partition of a source. A partition is named as its source likes (`topic-0`, a file's path); an offset counts
+/// what has been read of it.
+pub type Position = BTreeMap<String, i64>;
+
+/// Rows of one partition, in order. The engine keeps a clock per partition, so a batch never mixes two.
+#[derive(Debug, Clone)]
+pub struct SourceBatch {
+    /// Key in [`Position`].
+    pub partition: String,
+    /// Offset after the last row.
+    pub next_offset: i64,
+    /// The rows, of the source's schema (after its projection).
+    pub rows: RecordBatch,
+}
+
+/// A replayable source: reading the same range twice gives the same rows.
+#[async_trait]
+pub trait Source: Send + Sync + 'static {
+    /// Columns it gives.
+    fn schema(&self) -> SchemaRef;
+    /// Where a flow begins that has no progress (`startingOffsets`).
+    async fn start(&self) -> Result<Position, SourceError>;
+    /// What can be read now (high watermarks), given what has been read. Cut by the source's own limit (`maxOffsetsPerTrigger`).
+    /// Partitions that appeared since are included. Never below `from`.
+    async fn end(&self, from: &Position) -> Result<Position, SourceError>;
+    /// Rows from `from` (inclusive) to `to` (exclusive), batches of at most some thousand rows; with `projection`, only those columns.
+    fn read(
+        &self,
+        from: Position,
+        to: Position,
+        projection: Option<Vec<usize>>,
+    ) -> BoxStream<'static, Result<SourceBatch, SourceError>>;
+    /// Resolves when [`Source::end`] may be beyond `from`. May resolve early; must not miss.
+    async fn changed(&self, from: &Position) -> Result<(), SourceError>;
+    /// May a record be blamed by partition and offset in dead letters? (`topic`, `partition`, `offset` of a row, from the metadata.)
+    fn record_of(&self, partition: &str, offset: i64) -> Option<RecordId> {
+        let _ = (partition, offset);
+        None
+    }
+}
+
+/// One record of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordId {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+}
+
+/// Why a source cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Try again later (a broker that is down); the engine waits and shows the reason.
+    #[error("{0}; waiting for it")]
+    Unavailable(String),
+    /// What was asked for is gone (retention passed it) or can never be read.
+    #[error("{0}")]
+    Fatal(String),
+}
