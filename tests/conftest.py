@@ -1,0 +1,69 @@
+"""What all tests here share. A part that is missing skips loudly, and fails where MILLSTREAM_STRICT=1."""
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+import millstream
+
+
+def missing(what):
+    """A test cannot run for want of `what`."""
+    if millstream.STRICT:
+        pytest.fail(f"missing: {what}")
+    pytest.skip(f"MISSING: {what}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def binary():
+    if not millstream.BINARY.exists():
+        pytest.exit(f"{millstream.BINARY} is not there: cargo build --release")
+
+
+@pytest.fixture
+def data():
+    """The folder of real data."""
+    if not millstream.DATA.is_dir():
+        missing(f"real data in {millstream.DATA} (MILLSTREAM_DATA names another folder)")
+    return millstream.DATA
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Copies an example, without its feeds unless asked for, so that its lake lands in the test's folder."""
+
+    def copy(name, feeds=False):
+        target = tmp_path / name
+        shutil.copytree(millstream.ROOT / "examples" / name, target, ignore=shutil.ignore_patterns(".millstream", "lake", ".spark"))
+        if not feeds:
+            (target / "millstream.yml").unlink(missing_ok=True)
+        return target
+
+    return copy
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Starts servers that are stopped with the test."""
+    started = []
+
+    def start(verb, *args, **kwargs):
+        one = millstream.Server(verb, *args, log=tmp_path / f"server-{len(started)}.log", **kwargs)
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.stop()
+
+
+def peer(name):
+    """A script that drives a real peer, set up; skips where it cannot be."""
+    script = pathlib.Path(__file__).parent / "peers" / name / name
+    done = subprocess.run([script, "setup"], capture_output=True, text=True)
+    if done.returncode:
+        missing(f"a real {name}: {done.stderr[-400:]}")
+    return script
