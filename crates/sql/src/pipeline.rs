@@ -1,6 +1,5 @@
 //! What a project folder means: tables, flows and the relations they read. Made by the front end, run by the engine.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -119,9 +118,6 @@ pub enum RelationKind {
 }
 
 impl TableSource for Relation {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
