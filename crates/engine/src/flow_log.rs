@@ -11,7 +11,7 @@ use crate::source::{Position, RecordId};
 /// What has been done, as of a commit. The last one of a flow is where it goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Counts epochs from 0. Parts of one epoch share it.
+    /// Counts epochs from 1. Parts of one epoch share it.
     pub epoch: u64,
     /// The flow's fingerprint when this was written.
     pub fingerprint: String,
@@ -73,7 +73,7 @@ pub struct Commit {
 pub trait FlowLog: Send + Sync + 'static {
     /// The last commit's progress.
     async fn last(&self) -> Result<Option<Progress>, CommitError>;
-    /// Every progress after epoch `epoch` in order (to replay state from a snapshot).
+    /// Every progress after epoch `epoch` in order (to replay state from a snapshot); after 0: all of it.
     async fn since(&self, epoch: u64) -> Result<Vec<Progress>, CommitError>;
     /// Makes all of it durable, or nothing. While the disk is full or the log cannot take it, waits and reports through
     /// [`CommitError::Unavailable`] so that the caller can show the reason and repeat the same commit.

@@ -33,12 +33,24 @@ pub trait Source: Send + Sync + 'static {
     /// Partitions that appeared since are included. Never below `from`.
     async fn end(&self, from: &Position) -> Result<Position, SourceError>;
     /// Rows from `from` (inclusive) to `to` (exclusive), batches of at most some thousand rows; with `projection`, only those columns.
+    /// A partition that is in `to` and not in `from` is read from its beginning.
     fn read(
         &self,
         from: Position,
         to: Position,
         projection: Option<Vec<usize>>,
     ) -> BoxStream<'static, Result<SourceBatch, SourceError>>;
+    /// High watermarks as they stand now, not cut by any limit: what `run` reads up to before it ends. `None`: the source has no limit of
+    /// its own, so that [`Source::end`] says it.
+    async fn latest(&self, from: &Position) -> Result<Option<Position>, SourceError> {
+        let _ = from;
+        Ok(None)
+    }
+    /// Can this partition never get another row once it has been read to its end (a file)? Such a one does not hold the watermark back.
+    fn partition_ends(&self, partition: &str) -> bool {
+        let _ = partition;
+        false
+    }
     /// Resolves when [`Source::end`] may be beyond `from`. May resolve early; must not miss.
     async fn changed(&self, from: &Position) -> Result<(), SourceError>;
     /// May a record be blamed by partition and offset in dead letters? (`topic`, `partition`, `offset` of a row, from the metadata.)
