@@ -1,1 +1,40 @@
-//! log
+//! The data folder: one journal, segmented partition logs, their derived indexes, recovery, retention and the state of
+//! idempotent producers. No sockets, no SQL.
+//!
+//! ```text
+//! DATA/
+//!   LOCK                       flock'ed while a process has the folder open; holds its pid
+//!   meta.json                  format version and cluster id, written once
+//!   checkpoint                 what is known to be synced: per partition its end, and the first journal entry still needed
+//!   journal/0000.journal …     the ring of preallocated, recycled journal files
+//!   topics/TOPIC-PARTITION/    one folder per partition
+//!     partition.json           topic id and slot: tells a topic from one of the same name that was deleted before
+//!     00000000000000000000.log     a segment: Kafka v2 record batches, byte for byte; named by its base offset
+//!     00000000000000000000.index   sparse offset and time index of the segment (derived; rebuilt when in doubt)
+//!     00000000000000000000.producers   producers' state at that offset (derived; rebuilt when in doubt)
+//! ```
+//!
+//! # How an append becomes durable
+//! [`Log::append`] queues its parts for the one writer thread. The writer takes everything that is queued, checks the
+//! sequence numbers of idempotent producers, gives offsets, writes the batches into the segments through the page cache and
+//! one entry per append into the journal, and then syncs the journal once for all. Only then the high watermarks move and the
+//! callers hear. Parts of some hundred KiB are synced in their segment instead, and the journal's entry names the range.
+//! Segments are synced behind, by a second thread, which then writes `checkpoint` and so frees the journal's space.
+//!
+//! A journal entry holds or it does not (length, CRC, entry number), so an append over many partitions is atomic.
+
+mod append;
+mod config;
+mod error;
+mod log;
+mod partition;
+mod report;
+mod topic_partition;
+
+pub use append::{Ack, Append, AppendResult, Appended, AppendedPart};
+pub use config::{Clock, LogOptions, PartitionConfig};
+pub use error::LogError;
+pub use log::Log;
+pub use partition::{Partition, TimestampOffset};
+pub use report::{RecoveryReport, RetentionReport, Truncation};
+pub use topic_partition::TopicPartition;

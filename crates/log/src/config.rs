@@ -1,0 +1,155 @@
+//! Options of the log as a whole and of each partition.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::LogError;
+
+/// Options of a data folder. [`LogOptions::default`] is the safe choice.
+#[derive(Clone)]
+pub struct LogOptions {
+    /// Size of one journal file in bytes.
+    pub journal_file_bytes: u64,
+    /// Number of journal files in the ring; at least 2.
+    pub journal_files: usize,
+    /// A partition's part of an append from this size on is synced in its segment and not copied into the journal.
+    pub direct_bytes_min: usize,
+    /// Longest time in milliseconds that a written segment waits for its sync. (The journal protects it meanwhile.)
+    pub checkpoint_interval_ms: u64,
+    /// Recent appends kept in memory for readers at the end: bytes over all partitions.
+    pub tail_cache_bytes: usize,
+    /// Recent appends kept in memory for one partition, in bytes.
+    pub tail_cache_partition_bytes: usize,
+    /// Most files held open at a time (segments and indexes).
+    pub open_files_max: usize,
+    /// A producer that is silent for so long is forgotten (Kafka's producer.id.expiration.ms).
+    pub producer_expiration_ms: i64,
+    /// Milliseconds since 1970.
+    pub clock: Clock,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions {
+            journal_file_bytes: 16 << 20,
+            journal_files: 4,
+            direct_bytes_min: 256 << 10,
+            checkpoint_interval_ms: 30_000,
+            tail_cache_bytes: 16 << 20,
+            tail_cache_partition_bytes: 1 << 20,
+            open_files_max: 1024,
+            producer_expiration_ms: 86_400_000,
+            clock: Clock::system(),
+        }
+    }
+}
+
+impl fmt::Debug for LogOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogOptions")
+            .field("journal_file_bytes", &self.journal_file_bytes)
+            .field("journal_files", &self.journal_files)
+            .field("direct_bytes_min", &self.direct_bytes_min)
+            .field("checkpoint_interval_ms", &self.checkpoint_interval_ms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the time comes from: the system's clock, or a test's.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Clock {
+        Clock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
+    }
+
+    /// A clock of one's own; gives milliseconds since 1970.
+    pub fn new(now_ms: impl Fn() -> i64 + Send + Sync + 'static) -> Clock {
+        Clock(Arc::new(now_ms))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        (self.0)()
+    }
+}
+
+/// What a partition's log does by itself, under Kafka's names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionConfig {
+    /// `segment.bytes`: a segment is closed when a batch would make it larger than this.
+    pub segment_bytes: u64,
+    /// `segment.ms`: a segment is closed when its first batch is older than this.
+    pub segment_ms: i64,
+    /// `retention.ms`: segments whose newest record is older are deleted; `None` (Kafka's -1) keeps them.
+    pub retention_ms: Option<i64>,
+    /// `retention.bytes`: oldest segments beyond this size are deleted; `None` (Kafka's -1) keeps them.
+    pub retention_bytes: Option<u64>,
+    /// `flush.messages`: sync after so many records instead of before each answer. `None` and 1 are durable mode.
+    pub flush_messages: Option<u64>,
+    /// `flush.ms`: sync at most so long after an append instead of before its answer. `None` and 0 are durable mode.
+    pub flush_ms: Option<u64>,
+    /// `index.interval.bytes`: one index entry for at least so many bytes of log.
+    pub index_interval_bytes: u32,
+}
+
+impl Default for PartitionConfig {
+    fn default() -> PartitionConfig {
+        PartitionConfig {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 86_400_000,
+            retention_ms: Some(7 * 86_400_000),
+            retention_bytes: None,
+            flush_messages: None,
+            flush_ms: None,
+            index_interval_bytes: 4096,
+        }
+    }
+}
+
+impl PartitionConfig {
+    /// Whether an append answers and is visible before its sync.
+    pub fn is_relaxed(&self) -> bool {
+        self.flush_messages.is_some_and(|n| n > 1) || self.flush_ms.is_some_and(|ms| ms > 0)
+    }
+
+    /// Sets one of Kafka's topic configurations. Gives false if the log has no use for that name.
+    ///
+    /// # Errors
+    /// [`LogError::InvalidConfig`] if the value is no number or outside of Kafka's range.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<bool, LogError> {
+        let invalid = |reason| LogError::InvalidConfig { name: name.to_owned(), value: value.to_owned(), reason };
+        let number = |least: i64, most: i64, reason| match value.trim().parse::<i64>() {
+            Ok(number) if (least..=most).contains(&number) => Ok(number),
+            _ => Err(invalid(reason)),
+        };
+        const AT_LEAST_MINUS_1: &str = "a whole number, -1 for no limit";
+        match name {
+            "segment.bytes" => {
+                self.segment_bytes = number(14, i64::from(i32::MAX), "a number of bytes from 14 to 2147483647")? as u64;
+            }
+            "segment.ms" => self.segment_ms = number(1, i64::MAX, "a number of milliseconds from 1")?,
+            "retention.ms" => self.retention_ms = Some(number(-1, i64::MAX, AT_LEAST_MINUS_1)?).filter(|ms| *ms >= 0),
+            "retention.bytes" => {
+                self.retention_bytes = u64::try_from(number(-1, i64::MAX, AT_LEAST_MINUS_1)?).ok();
+            }
+            // Kafka's default for both is the largest number, which there means: never. Here it means: no relaxation asked for.
+            "flush.messages" => {
+                let messages = number(1, i64::MAX, "a number of records from 1")?;
+                self.flush_messages = Some(messages as u64).filter(|_| messages != i64::MAX);
+            }
+            "flush.ms" => {
+                let ms = number(0, i64::MAX, "a number of milliseconds from 0")?;
+                self.flush_ms = Some(ms as u64).filter(|_| ms != i64::MAX);
+            }
+            "index.interval.bytes" => {
+                self.index_interval_bytes = number(0, i64::from(i32::MAX), "a number of bytes")? as u32;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
