@@ -1,0 +1,42 @@
+# `make test` is what CI runs. One release build serves the tests, the browser and the peers' runs.
+SHELL := /bin/bash
+export CARGO_BUILD_JOBS ?= 2
+VENV := .venv
+PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
+
+.PHONY: build test quick lint unit integration tools bench web clean-data
+
+build:            ## the binary: target/release/millstream
+	cargo build --release
+
+test: lint build unit integration   ## everything; MILLSTREAM_STRICT=1 makes a missing part a failure
+
+quick: build      ## what one runs while working: unit tests and the fast half of the integration tests
+	cargo test --release --quiet
+	$(MAKE) tools
+	$(PYTEST) tests --ignore tests/test_spark.py --ignore tests/test_crash.py --ignore tests/test_kafka.py
+
+lint:             ## formatting and clippy, warnings denied
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+
+unit:             ## the crates' own tests, golden pipelines among them
+	cargo test --release --workspace
+
+integration: tools   ## real clients, real peers, kill -9, the page in a browser
+	$(PYTEST) tests -ra
+
+tools: $(VENV)/.complete   ## installs what the tests need; says so where it cannot
+	@tests/tools
+
+$(VENV)/.complete: tests/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install -q -r tests/requirements.txt
+	touch $@
+
+bench: build      ## the README's table: Millstream beside real Kafka and Spark (minutes)
+	$(MAKE) tools
+	$(VENV)/bin/python benches/run.py
+
+web:              ## rebuilds the page's committed files (needs Node)
+	cd web && npm ci && npm run build

@@ -1,0 +1,154 @@
+//! The command line: what can be asked of Millstream, and the help that teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+First steps:
+  millstream up examples/turnstiles     a stream of events, windowed files in examples/turnstiles/lake, a live page
+  millstream init rides                 a project of your own in ./rides
+  millstream dry-run rides              checks its SQL without running it
+  millstream up rides                   runs it until Ctrl-C, with a Kafka broker on 127.0.0.1:9092
+  millstream run rides                  works off what is there, then exits
+
+Point any Kafka client at 127.0.0.1:9092 while `up` or `broker` runs.";
+
+/// Streams on one machine: a Kafka broker, Spark's streaming SQL and a live page in one program.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs. `init`, `dry-run` and `run` are those of Spark's `spark-pipelines`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a project continuously, with broker and page; without a project, broker and page alone
+    ///
+    /// Reads PROJECT/spark-pipeline.yml and its transformations, serves the Kafka protocol and the page, and keeps every table
+    /// of the pipeline current until Ctrl-C. A stopped or killed pipeline goes on where it was.
+    Up(Up),
+    /// Work off what is in the topics and files now, once, then exit (Spark's Trigger.AvailableNow)
+    ///
+    /// Windows that the watermark has not passed stay in the state for the next run.
+    Run(Run),
+    /// Check a project without running it: every error with its file, line and remedy
+    DryRun(DryRun),
+    /// Make a new project: a specification, a first query and a feed that gives it something to read
+    Init(Init),
+    /// Serve the Kafka protocol alone, with the page
+    Broker(Broker),
+    /// Send a csv, json or text file (.gz too) into a topic, at the pace of its time column if you like
+    Replay(Replay),
+}
+
+/// Where a serving command keeps its data and listens.
+#[derive(Debug, Args, Clone)]
+pub struct Serve {
+    /// Folder of log, progress and state [default: PROJECT/.millstream, without a project ./.millstream]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address of the Kafka protocol; port 0 picks a free one and prints it. A loopback address is served on IPv4 and IPv6
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
+    pub kafka: String,
+    /// Address of page, metrics and health; port 0 picks a free one and prints it
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    pub http: String,
+}
+
+/// `millstream up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Folder with spark-pipeline.yml; without one: broker and page, which teaches the first steps
+    pub project: Option<PathBuf>,
+    #[command(flatten)]
+    pub serve: Serve,
+    #[command(flatten)]
+    pub refresh: Refresh,
+}
+
+/// `millstream run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Folder with spark-pipeline.yml
+    #[arg(default_value = ".")]
+    pub project: PathBuf,
+    /// Folder of log, progress and state [default: PROJECT/.millstream]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub refresh: Refresh,
+}
+
+/// What is computed anew, as `spark-pipelines run` says it.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Refresh {
+    /// Update only these tables
+    #[arg(long, value_name = "TABLE,…", value_delimiter = ',')]
+    pub refresh: Vec<String>,
+    /// Forget rows, progress and state of these tables and compute them anew from what the topics still hold
+    #[arg(long, value_name = "TABLE,…", value_delimiter = ',')]
+    pub full_refresh: Vec<String>,
+    /// The same for every table
+    #[arg(long, conflicts_with_all = ["refresh", "full_refresh"])]
+    pub full_refresh_all: bool,
+}
+
+/// `millstream dry-run`.
+#[derive(Debug, Args)]
+pub struct DryRun {
+    /// Folder with spark-pipeline.yml
+    #[arg(default_value = ".")]
+    pub project: PathBuf,
+}
+
+/// `millstream init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Folder to make; its last part is the pipeline's name
+    pub project: PathBuf,
+}
+
+/// `millstream broker`.
+#[derive(Debug, Args)]
+pub struct Broker {
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// `millstream replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The file; .gz is unpacked
+    pub file: PathBuf,
+    /// Topic that its lines become records of
+    #[arg(long)]
+    pub topic: String,
+    /// Any Kafka, ours or another: its bootstrap address
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "KAFKA_BOOTSTRAP")]
+    pub bootstrap: String,
+    /// Write into the log of this data folder instead, while nobody serves it
+    #[arg(long, value_name = "DIR", conflicts_with = "bootstrap")]
+    pub data: Option<PathBuf>,
+    /// csv (a header line names the columns), json or text [default: by the file's name]
+    #[arg(long)]
+    pub format: Option<String>,
+    /// Column with the time that the pace follows; several are joined with a blank (date,time)
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
+    pub time: Vec<String>,
+    /// Pattern of the time column, as in Spark (MM/dd/yyyy HH:mm:ss)
+    #[arg(long, value_name = "PATTERN", requires = "time")]
+    pub time_format: Option<String>,
+    /// Times as fast as the time column says; without it, as fast as it goes
+    #[arg(long, value_name = "FACTOR", requires = "time")]
+    pub speed: Option<f64>,
+    /// Column whose value is the record's key
+    #[arg(long, value_name = "COLUMN")]
+    pub key: Option<String>,
+    /// Partitions of the topic if it is made now
+    #[arg(long, default_value_t = 1)]
+    pub partitions: i32,
+}
