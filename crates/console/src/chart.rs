@@ -1,0 +1,369 @@
+//! Chooses a chart for a table nobody described, and draws its points from the rows: time on x, numbers on y, a line per key for the
+//! keys with most to say. Pure: rows in, points out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::model::Rows;
+use crate::profile::{Profile, Role};
+use crate::time;
+
+/// Rows looked at.
+pub const ROWS_MAX: usize = 5_000;
+/// Lines drawn.
+const LINES_MAX: usize = 6;
+/// Bars drawn.
+const BARS_MAX: usize = 14;
+/// Distinct times drawn; more are put into buckets.
+const TIMES_MAX: usize = 240;
+/// Widths of buckets a person can read, ms.
+const BUCKETS_MS: [i64; 17] = [
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+    30_000,
+    60_000,
+    120_000,
+    300_000,
+    600_000,
+    1_800_000,
+    3_600_000,
+    7_200_000,
+    14_400_000,
+    43_200_000,
+    86_400_000,
+    604_800_000,
+    2_592_000_000,
+];
+
+/// What a person has chosen instead of what would be chosen for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Wish {
+    /// Column for x.
+    pub x: Option<String>,
+    /// Column for y.
+    pub y: Option<String>,
+    /// Column whose values are the lines; `""` for none.
+    pub by: Option<String>,
+}
+
+/// How it is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Points over time.
+    Line,
+    /// A bar per key.
+    Bar,
+    /// Nothing to draw.
+    None,
+}
+
+/// How several rows at one point become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fold {
+    /// Added up.
+    Sum,
+    /// Their mean.
+    Mean,
+}
+
+/// A chart.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Chart {
+    /// How it is drawn.
+    pub kind: Kind,
+    /// Column on x.
+    pub x: Option<String>,
+    /// Column on y; `None` counts rows.
+    pub y: Option<String>,
+    /// Column that makes the lines or bars.
+    pub by: Option<String>,
+    /// How rows at one point become one.
+    pub fold: Fold,
+    /// Width of a point on x in ms, if times were put into buckets.
+    pub bucket_ms: Option<i64>,
+    /// With bars of one moment: that moment, ms since 1970.
+    pub at_ms: Option<i64>,
+    /// The lines (`[ms, y]`, by time), or one series of bars each with a single point; the most active first.
+    pub series: Vec<Series>,
+    /// Distinct keys there are.
+    pub keys_total: usize,
+    /// Rows looked at.
+    pub rows: usize,
+    /// Columns that could be on x.
+    pub choices_x: Vec<String>,
+    /// Columns that could be on y.
+    pub choices_y: Vec<String>,
+    /// Columns that could make the lines.
+    pub choices_by: Vec<String>,
+}
+
+/// One line, or one bar.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Series {
+    /// Value of the key column.
+    pub key: String,
+    /// `[ms since 1970, y]`.
+    pub points: Vec<(i64, f64)>,
+}
+
+/// Draws the chart of `rows` (newest first).
+pub fn chart(rows: &Rows, wish: &Wish) -> Chart {
+    let profile = Profile::of(rows);
+    let x = wished(&wish.x, &profile, Role::Time).or_else(|| profile.best_time());
+    let y = wished(&wish.y, &profile, Role::Number).or_else(|| profile.best_number());
+    let by = match wish.by.as_deref() {
+        Some("") => None,
+        _ => wished(&wish.by, &profile, Role::Category).or_else(|| profile.best_category(x)),
+    };
+    let fold = y.map_or(Fold::Sum, |y| fold_of(&rows.columns[y].name));
+    let name = |index: usize| rows.columns[index].name.clone();
+    let mut chart = Chart {
+        kind: Kind::None,
+        x: x.map(name),
+        y: y.map(name),
+        by: by.map(name),
+        fold,
+        bucket_ms: None,
+        at_ms: None,
+        series: Vec::new(),
+        keys_total: 0,
+        rows: rows.rows.len(),
+        choices_x: profile.all(Role::Time).into_iter().map(name).collect(),
+        choices_y: profile.all(Role::Number).into_iter().map(name).collect(),
+        choices_by: profile.all(Role::Category).into_iter().map(name).collect(),
+    };
+
+    let points: Vec<(String, Option<i64>, f64)> = rows
+        .rows
+        .iter()
+        .filter_map(|row| {
+            let y = y.map_or(Some(1.0), |y| row.get(y).and_then(number))?;
+            let at = x.and_then(|x| row.get(x).and_then(time_of));
+            (x.is_none() || at.is_some()).then(|| (by.map_or_else(String::new, |by| label(row.get(by))), at, y))
+        })
+        .collect();
+    let mut times: Vec<i64> = points.iter().filter_map(|(_, at, _)| *at).collect();
+    times.sort_unstable();
+    times.dedup();
+
+    if points.is_empty() || (times.len() < 2 && by.is_none()) {
+        return chart;
+    }
+    if times.len() < 2 {
+        chart.kind = Kind::Bar;
+        chart.at_ms = times.last().copied();
+        let folded = fold_points(points.iter().map(|(key, _, y)| (key.as_str(), 0, *y)), fold);
+        chart.keys_total = folded.len();
+        chart.series = most_active(folded, BARS_MAX, |points| points.iter().map(|(_, y)| *y).sum());
+        return chart;
+    }
+
+    chart.kind = Kind::Line;
+    let span = times.last().zip(times.first()).map_or(0, |(last, first)| last - first);
+    if times.len() > TIMES_MAX {
+        let fits = |bucket: &&i64| span / **bucket < TIMES_MAX as i64;
+        chart.bucket_ms = Some(*BUCKETS_MS.iter().find(fits).unwrap_or(&BUCKETS_MS[BUCKETS_MS.len() - 1]));
+    }
+    let bucket = chart.bucket_ms.unwrap_or(1);
+    let placed =
+        points.iter().filter_map(|(key, at, y)| Some((key.as_str(), at.as_ref()?.div_euclid(bucket) * bucket, *y)));
+    let folded = fold_points(placed, fold);
+    chart.keys_total = folded.len();
+    // Keys with most points first: a line needs them. Among equals, the larger numbers.
+    let most_points = folded.values().map(BTreeMap::len).max().unwrap_or(1) as f64;
+    let largest = folded.values().flat_map(BTreeMap::values).map(|y| y.abs()).fold(f64::MIN_POSITIVE, f64::max);
+    chart.series = most_active(folded, LINES_MAX, |points| {
+        let mean = points.iter().map(|(_, y)| y.abs()).sum::<f64>() / points.len() as f64;
+        (4.0 * points.len() as f64 / most_points).round() + mean / largest
+    });
+    chart
+}
+
+fn wished(wish: &Option<String>, profile: &Profile, role: Role) -> Option<usize> {
+    wish.as_ref().and_then(|name| profile.find(name, role))
+}
+
+type Folded = HashMap<String, BTreeMap<i64, f64>>;
+
+fn fold_points<'a>(points: impl Iterator<Item = (&'a str, i64, f64)>, fold: Fold) -> Folded {
+    let mut sums: HashMap<String, BTreeMap<i64, (f64, u32)>> = HashMap::new();
+    for (key, at, y) in points {
+        if !sums.contains_key(key) {
+            sums.insert(key.to_owned(), BTreeMap::new());
+        }
+        let slot = sums.get_mut(key).expect("was just put there").entry(at).or_insert((0.0, 0));
+        slot.0 += y;
+        slot.1 += 1;
+    }
+    let finish = |(sum, count): (f64, u32)| if fold == Fold::Mean { sum / f64::from(count) } else { sum };
+    sums.into_iter()
+        .map(|(key, points)| (key, points.into_iter().map(|(at, sum)| (at, finish(sum))).collect()))
+        .collect()
+}
+
+fn most_active(folded: Folded, keys_max: usize, activity: impl Fn(&[(i64, f64)]) -> f64) -> Vec<Series> {
+    let mut ranked: Vec<(f64, Series)> = folded
+        .into_iter()
+        .map(|(key, points)| {
+            let points: Vec<(i64, f64)> = points.into_iter().collect();
+            (activity(&points), Series { key, points })
+        })
+        .collect();
+    ranked.sort_by(|(a, one), (b, other)| b.total_cmp(a).then_with(|| one.key.cmp(&other.key)));
+    ranked.truncate(keys_max);
+    ranked.into_iter().map(|(_, series)| series).collect()
+}
+
+/// Numbers that are levels are averaged, numbers that are amounts are added.
+fn fold_of(column: &str) -> Fold {
+    const LEVELS: [&str; 18] = [
+        "avg", "mean", "median", "min", "max", "temp", "rate", "ratio", "price", "percent", "pct", "wait", "level",
+        "speed", "tobs", "latency", "duration", "posted",
+    ];
+    let column = column.to_ascii_lowercase();
+    if LEVELS.iter().any(|level| column.contains(level)) { Fold::Mean } else { Fold::Sum }
+}
+
+/// A value as a finite number.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|number| number.is_finite())
+}
+
+/// A value as a time; of a window, its start.
+pub(crate) fn time_of(value: &Value) -> Option<i64> {
+    match value {
+        Value::String(text) => time::parse(text),
+        Value::Number(number) => time::from_number(number.as_f64()?),
+        Value::Object(fields) => time_of(fields.get("start")?),
+        _ => None,
+    }
+}
+
+fn label(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "null".to_owned(),
+        Some(Value::String(text)) => text.chars().take(80).collect(),
+        Some(other) => other.to_string().chars().take(80).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Column;
+
+    fn rows(columns: &[(&str, &str)], rows: Vec<Value>) -> Rows {
+        Rows {
+            columns: columns
+                .iter()
+                .map(|(n, t)| Column { name: (*n).to_owned(), data_type: (*t).to_owned() })
+                .collect(),
+            rows: rows.into_iter().map(|row| row.as_array().expect("rows are arrays").clone()).collect(),
+        }
+    }
+
+    #[test]
+    fn station_traffic_becomes_a_line_per_station() {
+        let columns = [
+            ("start", "timestamp"),
+            ("station", "string"),
+            ("audits", "bigint"),
+            ("entries", "bigint"),
+            ("exits", "bigint"),
+        ];
+        let data = (0..6)
+            .flat_map(|window| {
+                (0..10).map(move |station| {
+                    let start = format!("2023-06-0{} 0{}:00:00", 1 + window / 3, window % 3 * 4);
+                    json!([start, format!("S{station}"), 6, 1000 * station + window, 500])
+                })
+            })
+            .collect();
+        let chart = chart(&rows(&columns, data), &Wish::default());
+        assert_eq!(chart.kind, Kind::Line);
+        assert_eq!(
+            (chart.x.as_deref(), chart.y.as_deref(), chart.by.as_deref()),
+            (Some("start"), Some("entries"), Some("station"))
+        );
+        assert_eq!(chart.series.len(), LINES_MAX);
+        assert_eq!(chart.series[0].key, "S9", "the busiest station first");
+        assert_eq!(chart.series[0].points.len(), 6);
+        assert_eq!(chart.keys_total, 10);
+        assert_eq!(chart.choices_y, ["audits", "entries", "exits"]);
+    }
+
+    #[test]
+    fn the_first_window_is_bars_and_text_times_are_times() {
+        let columns =
+            [("window_start", "string"), ("window_end", "string"), ("ride", "string"), ("avg_wait", "double")];
+        let one = vec![
+            json!(["2018-01-01 09:00:00", "2018-01-01 10:00:00", "Splash", 30.0]),
+            json!(["2018-01-01 09:00:00", "2018-01-01 10:00:00", "Dinosaur", 55.5]),
+        ];
+        let bars = chart(&rows(&columns, one.clone()), &Wish::default());
+        assert_eq!((bars.kind, bars.fold), (Kind::Bar, Fold::Mean));
+        assert_eq!(bars.at_ms, Some(1_514_797_200_000));
+        assert_eq!(bars.series[0].key, "Dinosaur");
+        let mut two = one;
+        two.insert(0, json!(["2018-01-01 10:00:00", "2018-01-01 11:00:00", "Splash", 35.0]));
+        let lines = chart(&rows(&columns, two), &Wish::default());
+        assert_eq!((lines.kind, lines.x.as_deref()), (Kind::Line, Some("window_start")));
+    }
+
+    #[test]
+    fn a_person_chooses_other_columns() {
+        let columns = [
+            ("ts", "timestamp"),
+            ("station", "string"),
+            ("line", "string"),
+            ("entries", "bigint"),
+            ("exits", "bigint"),
+        ];
+        let data =
+            (0..4).map(|n| json!([1_685_793_600_000i64 + n * 60_000, format!("S{}", n % 2), "L", n, n * 2])).collect();
+        let rows = rows(&columns, data);
+        let wish = Wish { x: None, y: Some("exits".to_owned()), by: Some(String::new()) };
+        let drawn = chart(&rows, &wish);
+        assert_eq!((drawn.y.as_deref(), drawn.by, drawn.series.len()), (Some("exits"), None, 1));
+        let nonsense = Wish { x: None, y: Some("station".to_owned()), by: None };
+        assert_eq!(chart(&rows, &nonsense).y.as_deref(), Some("entries"));
+    }
+
+    #[test]
+    fn many_times_are_put_into_buckets() {
+        let columns = [("ts", "timestamp"), ("value", "double")];
+        let data = (0..5_000).map(|n| json!([1_685_793_600_000i64 + n * 777, 1.0])).collect();
+        let drawn = chart(&rows(&columns, data), &Wish::default());
+        assert!(drawn.bucket_ms.is_some());
+        assert!(drawn.series[0].points.len() <= TIMES_MAX + 1);
+        assert_eq!(drawn.series[0].points.iter().map(|(_, y)| y).sum::<f64>(), 5_000.0);
+    }
+
+    #[test]
+    fn without_times_it_is_bars_and_without_numbers_it_counts() {
+        let columns = [("state", "string"), ("name", "string")];
+        let data = vec![json!(["AZ", "a"]), json!(["AZ", "b"]), json!(["NY", "c"]), json!([null, "d"])];
+        let drawn = chart(&rows(&columns, data), &Wish { by: Some("state".to_owned()), ..Wish::default() });
+        assert_eq!((drawn.kind, drawn.y), (Kind::Bar, None));
+        assert_eq!(drawn.series[0], Series { key: "AZ".to_owned(), points: vec![(0, 2.0)] });
+    }
+
+    #[test]
+    fn odd_rows_are_no_reason_to_fail() {
+        let columns = [("window", "struct<start:timestamp,end:timestamp>"), ("n", "bigint")];
+        let data =
+            vec![json!([]), json!([null, null]), json!([{"start": "2023-01-01 00:00:00"}, "x"]), json!([5, 5, 5])];
+        assert_eq!(chart(&rows(&columns, data), &Wish::default()).kind, Kind::None);
+        assert_eq!(chart(&Rows::default(), &Wish::default()).kind, Kind::None);
+        let windows = (0..3).map(|h| json!([{"start": format!("2023-01-01 0{h}:00:00"), "end": "x"}, h])).collect();
+        assert_eq!(chart(&rows(&columns, windows), &Wish::default()).kind, Kind::Line);
+    }
+}
