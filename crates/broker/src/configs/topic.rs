@@ -1,0 +1,153 @@
+//! What can be said about a topic, and what holds if nothing is said.
+
+use std::collections::BTreeMap;
+
+use super::{Kind, nearest};
+
+/// An entry of the table.
+#[derive(Debug)]
+pub struct Key {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// The broker's name for the same, which sets the default of all topics; empty if there is none.
+    pub broker_name: &'static str,
+    /// Which values it takes.
+    pub kind: Kind,
+    /// The default.
+    pub default: &'static str,
+    /// What it does here.
+    pub doc: &'static str,
+}
+
+const fn key(
+    name: &'static str,
+    broker_name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key { name, broker_name, kind, default, doc }
+}
+
+const FOREVER: &str = "9223372036854775807";
+const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
+
+/// Every topic configuration, by name.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("cleanup.policy", "log.cleanup.policy", Kind::List(&["delete", "compact"]), "delete",
+        "delete: old segments are removed by time and size. A topic with compact keeps everything for now: compaction is not there yet."),
+    key("compression.gzip.level", "compression.gzip.level", Kind::Int(-1), "-1", "Kept for clients; batches are stored as they were sent."),
+    key("compression.lz4.level", "compression.lz4.level", Kind::Int(1), "9", "Kept for clients; batches are stored as they were sent."),
+    key("compression.type", "compression.type", Kind::Choice(CODECS), "producer",
+        "Kept for clients; batches are stored as they were sent."),
+    key("compression.zstd.level", "compression.zstd.level", Kind::Int(-131072), "3", "Kept for clients; batches are stored as they were sent."),
+    key("delete.retention.ms", "log.cleaner.delete.retention.ms", Kind::Long(0), "86400000", "How long tombstones of a compacted topic are kept."),
+    key("file.delete.delay.ms", "log.segment.delete.delay.ms", Kind::Long(0), "60000", "Kept for clients; removed segments go at once."),
+    key("flush.messages", "log.flush.interval.messages", Kind::Long(1), "1",
+        "1: every append is synced to disk before it is visible or acknowledged."),
+    key("flush.ms", "log.flush.interval.ms", Kind::Long(0), "0", "0: every append is synced to disk before it is visible or acknowledged."),
+    key("follower.replication.throttled.replicas", "", Kind::List(&[]), "", "Kept for clients; there are no followers on a single node."),
+    key("index.interval.bytes", "log.index.interval.bytes", Kind::Int(0), "4096", "Bytes of log between two entries of the offset index."),
+    key("leader.replication.throttled.replicas", "", Kind::List(&[]), "", "Kept for clients; there are no followers on a single node."),
+    key("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", Kind::Long(1), FOREVER, "Longest time a record stays uncompacted."),
+    key("max.message.bytes", "message.max.bytes", Kind::Int(0), "1048588", "Largest record batch that is taken, in bytes, as it was sent (compressed)."),
+    key("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms", Kind::Long(0), FOREVER,
+        "How far a record's time stamp may lie in the future."),
+    key("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms", Kind::Long(0), FOREVER,
+        "How far a record's time stamp may lie in the past."),
+    key("message.timestamp.type", "log.message.timestamp.type", Kind::Choice(&["CreateTime", "LogAppendTime"]), "CreateTime",
+        "Whether records carry the producer's time or the broker's."),
+    key("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", Kind::Double, "0.5", "Share of a log that is to be dirty before it is compacted."),
+    key("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", Kind::Long(0), "0", "Shortest time a record stays uncompacted."),
+    key("min.insync.replicas", "min.insync.replicas", Kind::Int(1), "1", "Kept for clients; a single node is its only replica."),
+    key("preallocate", "log.preallocate", Kind::Boolean, "false", "Kept for clients."),
+    key("retention.bytes", "log.retention.bytes", Kind::Long(-1), "-1", "Size of a partition beyond which its oldest segments are removed; -1: no bound."),
+    key("retention.ms", "log.retention.ms", Kind::Long(-1), "604800000", "Age beyond which segments are removed; -1: no bound."),
+    key("segment.bytes", "log.segment.bytes", Kind::Int(1048576), "1073741824", "Size of a segment; retention removes whole segments."),
+    key("segment.index.bytes", "log.index.size.max.bytes", Kind::Int(4), "10485760", "Kept for clients; indexes grow as they are needed."),
+    key("segment.jitter.ms", "log.roll.jitter.ms", Kind::Long(0), "0", "Kept for clients."),
+    key("segment.ms", "log.roll.ms", Kind::Long(1), "604800000", "Age after which a new segment is begun."),
+    key("unclean.leader.election.enable", "unclean.leader.election.enable", Kind::Boolean, "false", "Kept for clients; there is one replica."),
+];
+
+/// The entry with this name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Whether the topic may be given this; the error says what is wrong and what is near.
+pub fn check(name: &str, value: &str) -> Result<(), String> {
+    match find(name) {
+        Some(key) => key.kind.check(value).map_err(|why| format!("{name}={value:?}: {why}")),
+        None => match nearest(name, KEYS.iter().map(|key| key.name)) {
+            Some(near) => Err(format!("there is no topic configuration {name:?}; is {near:?} meant?")),
+            None => Err(format!("there is no topic configuration {name:?}")),
+        },
+    }
+}
+
+/// What holds for one topic: its own settings before the broker's defaults before the table's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicConfig {
+    overrides: BTreeMap<String, String>,
+    defaults: BTreeMap<String, String>,
+}
+
+impl TopicConfig {
+    /// `overrides` are the topic's own, `defaults` the broker's, both under the topic's names.
+    pub fn new(overrides: BTreeMap<String, String>, defaults: BTreeMap<String, String>) -> Self {
+        TopicConfig { overrides, defaults }
+    }
+
+    /// The value that holds; every name of the table has one.
+    pub fn get(&self, name: &str) -> &str {
+        let own = self.overrides.get(name).or_else(|| self.defaults.get(name));
+        own.map(String::as_str).or_else(|| find(name).map(|key| key.default)).unwrap_or_default()
+    }
+
+    /// A number; values were checked when they were set.
+    pub fn number(&self, name: &str) -> i64 {
+        self.get(name).trim().parse().unwrap_or(-1)
+    }
+
+    /// Whether old segments are to be removed by time and size.
+    pub fn deletes(&self) -> bool {
+        self.get("cleanup.policy").split(',').any(|policy| policy.trim() == "delete")
+    }
+
+    /// Whether records carry the time of their append.
+    pub fn log_append_time(&self) -> bool {
+        self.get("message.timestamp.type") == "LogAppendTime"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_of_its_kind() {
+        for key in KEYS {
+            assert_eq!(key.kind.check(key.default).err().filter(|_| !key.default.is_empty()), None, "{}", key.name);
+        }
+        assert!(KEYS.windows(2).all(|pair| pair[0].name < pair[1].name), "the table is sorted");
+    }
+
+    #[test]
+    fn a_wrong_setting_is_explained() {
+        assert_eq!(
+            check("retension.ms", "1").unwrap_err(),
+            r#"there is no topic configuration "retension.ms"; is "retention.ms" meant?"#
+        );
+        assert_eq!(check("retention.ms", "soon").unwrap_err(), r#"retention.ms="soon": must be a whole number"#);
+    }
+
+    #[test]
+    fn a_topics_own_setting_wins() {
+        let one = |value: &str| BTreeMap::from([("retention.ms".to_string(), value.to_string())]);
+        assert_eq!(TopicConfig::new(one("5"), one("6")).number("retention.ms"), 5);
+        assert_eq!(TopicConfig::new(BTreeMap::new(), one("6")).number("retention.ms"), 6);
+        assert_eq!(TopicConfig::default().number("retention.ms"), 604_800_000);
+    }
+}
