@@ -38,6 +38,10 @@ pub struct Table {
     pub partitioned_by: Vec<String>,
     /// `COMMENT`.
     pub comment: Option<String>,
+    /// The statement as it was written.
+    pub sql: String,
+    /// Where the statement stands, for messages.
+    pub origin: Origin,
 }
 
 /// Streaming tables only grow; materialized views are the current answer.
@@ -73,6 +77,8 @@ pub struct Flow {
     pub plan: LogicalPlan,
     /// A hash of what decides whether old state still fits: the plan with its sources, types and windows.
     pub fingerprint: String,
+    /// The statement as it was written.
+    pub sql: String,
     /// Where the statement stands, for messages.
     pub origin: Origin,
 }
