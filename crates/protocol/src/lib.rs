@@ -1,6 +1,16 @@
-//! Kafka's wire format in both directions: record batches ([`records`]) and error codes. Bytes only: no I/O, no state.
+//! Kafka's wire format in both directions: messages ([`messages`]), what stands before them ([`header`]), record batches
+//! ([`records`]), error codes. Bytes only: no I/O, no state.
+//!
+//! A frame is read with a [`codec::Reader`] and written with a [`codec::Writer`]; both share memory with the record batches inside, so that
+//! these are never copied here.
 
+mod api_key;
+pub mod codec;
 mod error_code;
+pub mod header;
+pub mod messages;
 pub mod records;
 
+pub use api_key::ApiKey;
 pub use error_code::ErrorCode;
+pub use header::{RequestHeader, decode_request, decode_response, encode_request, encode_response};
