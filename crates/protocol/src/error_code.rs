@@ -3,13 +3,14 @@
 use std::fmt;
 
 macro_rules! error_codes {
-    ($($code:literal, $variant:ident, $name:literal, $kind:ident;)*) => {
+    ($($(#[$attribute:meta])? $code:literal, $variant:ident, $name:literal, $kind:ident;)*) => {
         /// An error code of Kafka's protocol. A number that is not known here is kept as it came.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
         #[non_exhaustive]
         pub enum ErrorCode {
             $(
                 #[doc = $name]
+                $(#[$attribute])?
                 $variant,
             )*
             /// A code of a newer protocol.
@@ -59,7 +60,7 @@ macro_rules! error_codes {
 
 error_codes! {
     -1, UnknownServerError, "UNKNOWN_SERVER_ERROR", final;
-    0, None, "NONE", final;
+    #[default] 0, None, "NONE", final;
     1, OffsetOutOfRange, "OFFSET_OUT_OF_RANGE", final;
     2, CorruptMessage, "CORRUPT_MESSAGE", retriable;
     3, UnknownTopicOrPartition, "UNKNOWN_TOPIC_OR_PARTITION", retriable;
@@ -207,12 +208,6 @@ impl ErrorCode {
             ErrorCode::None => Ok(()),
             other => Err(other),
         }
-    }
-}
-
-impl Default for ErrorCode {
-    fn default() -> Self {
-        ErrorCode::None
     }
 }
 

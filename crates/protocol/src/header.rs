@@ -108,3 +108,49 @@ pub fn decode_request<R: Request>(reader: &mut Reader<'_>, header: &RequestHeade
     }
     R::read(reader, header.api_version)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::{ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, MetadataResponse};
+
+    fn body(frame: Frame) -> Bytes {
+        let bytes = frame.into_bytes();
+        let length = u32::from_be_bytes(*bytes.first_chunk().expect("a length"));
+        assert_eq!(length as usize, bytes.len() - 4);
+        bytes.slice(4..)
+    }
+
+    #[test]
+    fn a_request_comes_back_with_its_header() {
+        for version in [1, 9, 12] {
+            let request = MetadataRequest { topics: Some(vec![]), ..Default::default() };
+            let frame = body(encode_request(&request, version, 42, Some("me")));
+            let mut reader = Reader::new(&frame);
+            let header = RequestHeader::read(&mut reader).expect("a header");
+            let expected =
+                RequestHeader { api_key: 3, api_version: version, correlation_id: 42, client_id: Some("me".into()) };
+            assert_eq!(header, expected);
+            assert_eq!(decode_request::<MetadataRequest>(&mut reader, &header), Ok(request));
+        }
+    }
+
+    #[test]
+    fn the_header_of_an_unknown_api_is_read_as_far_as_it_is_known() {
+        let mut writer = Writer::new();
+        RequestHeader { api_key: 999, api_version: 1, correlation_id: 7, client_id: None }.write(&mut writer, true);
+        let frame = writer.finish().into_bytes();
+        assert_eq!(RequestHeader::read(&mut Reader::new(&frame)).expect("a header").api(), None);
+    }
+
+    #[test]
+    fn the_answer_to_api_versions_has_the_oldest_header() {
+        let frame = body(encode_response(&ApiVersionsResponse::default(), 3, 5));
+        // Correlation id, then at once the error code.
+        assert_eq!(frame[..6], [0, 0, 0, 5, 0, 0]);
+        assert_eq!(decode_response::<ApiVersionsRequest>(&frame, 3), Ok((5, ApiVersionsResponse::default())));
+        let frame = body(encode_response(&MetadataResponse::default(), 9, 5));
+        assert_eq!(frame[4], 0, "an empty block of tagged fields");
+        assert!(decode_response::<MetadataRequest>(&frame, 9).is_ok());
+    }
+}

@@ -88,8 +88,6 @@ macro_rules! table {
         macro_rules! for_each_api {
             ($body:ident) => { $($body!($request, $response);)* };
         }
-        #[cfg(test)]
-        pub(crate) use for_each_api;
     };
 }
 
@@ -142,3 +140,6 @@ table! {
 pub fn api_info(key: ApiKey) -> Option<&'static ApiInfo> {
     APIS.iter().find(|api| api.key == key)
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,12 +258,10 @@ impl<'a> Iterator for Batches<'a> {
 /// Walks an uncompressed body and holds every record and its offset delta against the header.
 pub(super) fn check_records(header: &BatchHeader, body: &[u8]) -> Result<(), BatchError> {
     let plain = BatchHeader { base_offset: 0, attributes: header.attributes & !header::LOG_APPEND_TIME_BIT, ..*header };
-    let mut expected = 0;
-    for record in Records::new(&plain, body) {
-        if record?.offset != expected {
-            return Err(BatchError::Record { index: expected as i32, what: "its offset delta is not its number" });
+    for (index, record) in (0..).zip(Records::new(&plain, body)) {
+        if record?.offset != i64::from(index) {
+            return Err(BatchError::Record { index, what: "its offset delta is not its number" });
         }
-        expected += 1;
     }
     Ok(())
 }
