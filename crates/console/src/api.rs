@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -33,6 +33,8 @@ const QUESTIONS_MAX: usize = 4;
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(10);
 /// Most records or rows in one answer.
 const LIMIT_MAX: usize = 500;
+/// A chart of a table that changes all the time is drawn anew this often, however many look.
+const CHART_AGE_MAX: Duration = Duration::from_millis(1_500);
 /// Charts remembered, so that many pages looking at one table cost one reading of it.
 const CHARTS_MAX: usize = 64;
 
@@ -51,7 +53,12 @@ struct Inner {
 
 /// Changes when a table's rows may have.
 type TableState = (u64, u64);
-type KnownChart = (TableState, Arc<Chart>);
+
+struct KnownChart {
+    state: TableState,
+    drawn: Instant,
+    chart: Arc<Chart>,
+}
 
 impl Shared {
     /// Everything starts from here.
@@ -154,10 +161,10 @@ pub async fn table_chart(
     let wish = Wish { x, y, by };
     let state = shared.table_state(&name);
     let slot = (name, wish);
-    if let Some((known_state, chart)) = shared.0.charts.lock().get(&slot)
-        && Some(*known_state) == state
+    if let Some(known) = shared.0.charts.lock().get(&slot)
+        && (Some(known.state) == state || known.drawn.elapsed() < CHART_AGE_MAX)
     {
-        return Ok(Json(chart.as_ref()).into_response());
+        return Ok(Json(known.chart.as_ref()).into_response());
     }
     let rows = shared.ask(shared.0.backend.table_rows(&slot.0, chart::ROWS_MAX)).await?;
     let wish = slot.1.clone();
@@ -169,7 +176,7 @@ pub async fn table_chart(
         if charts.len() >= CHARTS_MAX {
             charts.clear();
         }
-        charts.insert(slot, (state, chart.clone()));
+        charts.insert(slot, KnownChart { state, drawn: Instant::now(), chart: chart.clone() });
     }
     Ok(Json(chart.as_ref()).into_response())
 }

@@ -23,6 +23,7 @@ pub struct History {
     counters: BTreeMap<SeriesName, Counter>,
     gauges: BTreeMap<SeriesName, VecDeque<f32>>,
     last_ms: Option<u64>,
+    samples: u64,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ struct Counter {
 /// The past, as the page asks for it once.
 #[derive(Debug, Serialize)]
 pub struct Past {
+    /// The snapshot that the last points belong to.
+    pub sequence: u64,
     /// Time between two points, ms.
     pub step_ms: u64,
     /// Points per series, newest last; a series that began later is shorter.
@@ -49,6 +52,7 @@ impl History {
     pub fn observe(&mut self, now_ms: u64, overview: &Overview) {
         let elapsed_ms = self.last_ms.map(|last| now_ms.saturating_sub(last).max(1));
         self.last_ms = Some(now_ms);
+        self.samples += 1;
         for counter in self.counters.values_mut() {
             counter.seen = false;
         }
@@ -121,7 +125,7 @@ impl History {
         for (name, points) in &self.gauges {
             series.insert(name.clone(), points.iter().copied().collect());
         }
-        Past { step_ms, series }
+        Past { sequence: self.samples.saturating_sub(1), step_ms, series }
     }
 }
 

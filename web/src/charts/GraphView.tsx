@@ -1,0 +1,163 @@
+/** The pipeline as a picture: boxes one can step through, and rows that drift along the lines at a pace that tells their rate. */
+
+import { useMemo } from 'preact/hooks';
+import { bytes, count, eventTimeShort, perSecond, short } from '../data/format';
+import { rate } from '../data/live';
+import type { Overview } from '../data/model';
+import { href } from '../data/route';
+import { still } from '../data/settings';
+import { Icon, iconOfStep } from '../parts/Icon';
+import { useWidth } from './hooks';
+import { graphOf, heightOf, layout, type GraphNode, type Layout, type Placed } from './layout';
+
+export function GraphView({ overview, flow }: { overview: Overview; flow?: string }) {
+  const [ref, width] = useWidth<HTMLDivElement>();
+  const graph = graphOf(overview, flow);
+  // The picture is laid out anew only when boxes come, go or grow, not each second.
+  const shape = `${width}|${graph.nodes.map((node) => `${node.id}:${heightOf(node)}`).join()}|${graph.edges.map((e) => `${e.from}>${e.to}`).join()}`;
+  const place: Layout = useMemo(() => layout(graph, width), [shape]);
+
+  return (
+    <div class="graph" ref={ref} role="group" aria-label="Pipeline: sources, steps, tables and files" tabIndex={-1}>
+      {width > 0 && (
+        <div class="graph-canvas" style={{ width: `${place.width}px`, height: `${place.height}px` }}>
+          <svg width={place.width} height={place.height} aria-hidden="true">
+            {graph.edges.map((edge) => {
+              const [from, to] = [place.placed.get(edge.from), place.placed.get(edge.to)];
+              if (!from || !to) return null;
+              return <Edge key={`${edge.from}>${edge.to}`} path={curve(from, to, place.vertical)} perSecond={rate(edge.series)} />;
+            })}
+          </svg>
+          {graph.nodes.map((node) => {
+            const box = place.placed.get(node.id);
+            return box && <Box key={node.id} box={box} node={node} overview={overview} />;
+          })}
+        </div>
+      )}
+    </div>
+  );
+}
+
+function curve(from: Placed, to: Placed, vertical: boolean): string {
+  if (vertical) {
+    const [x0, y0] = [from.x + from.width / 2, from.y + from.height];
+    const [x1, y1] = [to.x + to.width / 2, to.y];
+    const bend = (y1 - y0) / 2;
+    return `M${x0},${y0}C${x0},${y0 + bend},${x1},${y1 - bend},${x1},${y1}`;
+  }
+  const [x0, y0] = [from.x + from.width, from.y + from.height / 2];
+  const [x1, y1] = [to.x, to.y + to.height / 2];
+  const bend = Math.max(16, (x1 - x0) / 2);
+  return `M${x0},${y0}C${x0 + bend},${y0},${x1 - bend},${y1},${x1},${y1}`;
+}
+
+/** A pace per order of magnitude, so that a rate that wavers does not start the drops anew. */
+function Edge({ path, perSecond: rows }: { path: string; perSecond: number }) {
+  const pace = rows <= 0 ? 0 : Math.max(1, Math.min(6, Math.floor(Math.log10(rows) + 2)));
+  const seconds = [0, 5.5, 4.6, 3.8, 3.1, 2.5, 2.0][pace]!;
+  const drops = [0, 1, 1, 2, 3, 4, 5][pace]!;
+  return (
+    <g class={`edge ${pace > 0 ? 'moving' : ''}`}>
+      <path d={path} />
+      {!still.value &&
+        Array.from({ length: drops }, (_, i) => (
+          <circle key={`${pace}-${i}`} r="2.5">
+            <animateMotion dur={`${seconds}s`} begin={`${(-i * seconds) / drops}s`} repeatCount="indefinite" {...{ path }} />
+          </circle>
+        ))}
+    </g>
+  );
+}
+
+function Box({ box, node, overview }: { box: Placed; node: GraphNode; overview: Overview }) {
+  const style = { left: `${box.x}px`, top: `${box.y}px`, width: `${box.width}px`, height: `${box.height}px` };
+  if (node.kind === 'topic') {
+    const per = rate(`topic.records/${node.name}`);
+    return (
+      <a class="box topic" style={style} href={href('topics', node.name)}>
+        <Head icon={node.topic?.dead_letters ? 'alert' : 'topic'} kind="Topic" rate={per} />
+        <Name text={node.name} />
+      </a>
+    );
+  }
+  if (node.kind === 'file') {
+    return (
+      <span class="box file" style={style}>
+        <Head icon="file" kind="File" />
+        <Name text={node.name} />
+      </span>
+    );
+  }
+  if (node.kind === 'table') {
+    return (
+      <a class="box table" style={style} href={href('tables', node.table.name)}>
+        <Head icon="table" kind={node.table.kind === 'materialized view' ? 'View' : 'Table'} rate={rate(`table.rows/${node.table.name}`)} />
+        <Name text={node.table.name} after={`${short(node.table.rows_total)} rows`} />
+      </a>
+    );
+  }
+  if (node.kind === 'folder') {
+    return (
+      <span class={`box folder ${node.table.waiting ? 'waits' : ''}`} style={style} title={node.table.waiting ?? node.table.folder ?? ''}>
+        <Head icon="folder" kind={node.table.format} after={`${count(node.table.files)} files`} />
+        <Name text={node.table.folder ?? ''} />
+      </span>
+    );
+  }
+  const { step } = node;
+  const flow = overview.flows.find((one) => one.name === node.flow);
+  const waits = flow?.status === 'waiting' || flow?.status === 'failed';
+  return (
+    <a
+      class={`box step ${waits ? 'waits' : ''}`}
+      style={style}
+      href={href('flows', node.flow)}
+      title={waits ? (flow?.waiting ?? '') : `${step.label}: ${count(step.rows_in)} rows in, ${count(step.rows_out)} out`}
+    >
+      <Head icon={iconOfStep(step.kind)} kind={step.kind} rate={rate(`step.in/${node.flow}/${step.id}`)} />
+      <Name text={step.label} />
+      {step.state_rows > 0 && <Fact name="state" value={`${short(step.state_rows)} rows, ${bytes(step.state_bytes)}`} />}
+      {step.watermark_us !== null && <Fact name="watermark" value={eventTimeShort(step.watermark_us / 1000)} />}
+      {(step.late > 0 || step.dead > 0) && (
+        <span class="fact">
+          {step.late > 0 && <em class="late">{short(step.late)} late</em>}
+          {step.dead > 0 && <em class="dead">{short(step.dead)} dead</em>}
+        </span>
+      )}
+    </a>
+  );
+}
+
+function Head({ icon, kind, rate: rows, after }: { icon: Parameters<typeof Icon>[0]['name']; kind: string; rate?: number; after?: string }) {
+  return (
+    <span class="box-head">
+      <Icon name={icon} />
+      <span class="kind">{kind}</span>
+      {rows !== undefined && (
+        <span class={`box-rate ${rows > 0 ? '' : 'rest'}`}>
+          {perSecond(rows)}
+          <small>/s</small>
+        </span>
+      )}
+      {after && <span class="box-after">{after}</span>}
+    </span>
+  );
+}
+
+function Name({ text, after }: { text: string; after?: string }) {
+  return (
+    <span class="box-name">
+      <b>{text}</b>
+      {after && <small>{after}</small>}
+    </span>
+  );
+}
+
+function Fact({ name, value }: { name: string; value: string }) {
+  return (
+    <span class="fact">
+      <small>{name}</small>
+      <span>{value}</span>
+    </span>
+  );
+}

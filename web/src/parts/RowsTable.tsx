@@ -1,0 +1,83 @@
+/** Rows of a table, newest first; rows that were not there a moment ago glow and fade. */
+
+import { useRef } from 'preact/hooks';
+import { count, exact } from '../data/format';
+import type { Rows, Value } from '../data/model';
+
+export function RowsTable({ rows, label, total }: { rows: Rows; label: string; total?: number }) {
+  const fresh = useFresh(rows.rows);
+  const numeric = rows.columns.map((_, i) => rows.rows.some((row) => typeof row[i] === 'number') && !rows.rows.some((row) => typeof row[i] === 'string'));
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={label}>
+      <table class="rows">
+        <thead>
+          <tr>
+            {rows.columns.map((column, i) => (
+              <th key={column.name} class={numeric[i] ? 'num' : ''} scope="col" title={column.type}>
+                {column.name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.rows.map((row, i) => (
+            <tr key={fresh.keys[i]} class={fresh.isNew(i) ? 'fresh' : ''}>
+              {row.map((value, j) => (
+                <td key={j} class={numeric[j] ? 'num' : ''}>
+                  <Cell value={value} />
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {rows.rows.length === 0 && <p class="nothing">No rows yet.</p>}
+      {total !== undefined && rows.rows.length < total && rows.rows.length > 0 && (
+        <p class="more">
+          the newest {count(rows.rows.length)} of {count(total)} rows
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Cell({ value }: { value: Value | undefined }) {
+  if (value === null || value === undefined) return <i class="null">null</i>;
+  if (typeof value === 'number') return <>{exact(value)}</>;
+  if (typeof value === 'string') return <>{value.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.0+)?Z?$/, '$1 $2')}</>;
+  if (typeof value === 'object' && !Array.isArray(value) && 'start' in value && 'end' in value) {
+    return (
+      <>
+        {String(value.start)} – {String(value.end)}
+      </>
+    );
+  }
+  return <>{JSON.stringify(value)}</>;
+}
+
+/** Keys that stay with a row as others push it down, and which rows came with the last answer. */
+function useFresh(rows: Value[][]) {
+  const state = useRef<{ rows: Value[][]; keys: string[]; before: Set<string> | null; known: Set<string> }>({
+    rows: [],
+    keys: [],
+    before: null,
+    known: new Set(),
+  });
+  const last = state.current;
+  if (last.rows !== rows) {
+    const times = new Map<string, number>();
+    // Equal rows are told apart from the oldest up, so that a new one gets a new key.
+    const keys = rows
+      .toReversed()
+      .map((row) => {
+        const text = JSON.stringify(row);
+        const n = (times.get(text) ?? 0) + 1;
+        times.set(text, n);
+        return `${n}${text}`;
+      })
+      .reverse();
+    state.current = { rows, keys, before: last.rows.length > 0 ? last.known : null, known: new Set(keys) };
+  }
+  const { keys, before } = state.current;
+  return { keys, isNew: (i: number) => before !== null && !before.has(keys[i]!) };
+}
