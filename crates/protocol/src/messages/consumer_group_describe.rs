@@ -37,7 +37,7 @@ api! {
         assignment_epoch: i32,
         assignor_name: String,
         members: Vec<Member>,
-        authorized_operations: i32 = -2147483648,
+        authorized_operations: i32 = i32::MIN,
     }
 
     struct Member {

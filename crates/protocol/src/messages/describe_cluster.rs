@@ -20,7 +20,7 @@ api! {
         cluster_id: String,
         controller_id: i32 = -1,
         brokers: Vec<DescribeClusterBroker>,
-        cluster_authorized_operations: i32 = -2147483648,
+        cluster_authorized_operations: i32 = i32::MIN,
     }
 
     struct DescribeClusterBroker {

@@ -26,7 +26,7 @@ api! {
         protocol_type: String,
         protocol_data: String,
         members: Vec<DescribedGroupMember>,
-        authorized_operations: i32 [3..] = -2147483648,
+        authorized_operations: i32 [3..] = i32::MIN,
     }
 
     struct DescribedGroupMember {

@@ -35,7 +35,7 @@ api! {
         topic_id: Uuid,
         is_internal: bool,
         partitions: Vec<DescribeTopicPartitionsResponsePartition>,
-        topic_authorized_operations: i32 = -2147483648,
+        topic_authorized_operations: i32 = i32::MIN,
     }
 
     struct DescribeTopicPartitionsResponsePartition {

@@ -11,7 +11,7 @@ api! {
         transaction_timeout_ms: i32,
         producer_id: i64 [3..] = -1,
         producer_epoch: i16 [3..] = -1,
-        enable2_pc: bool [6..],
+        enable_2pc: bool [6..],
         keep_prepared_txn: bool [6..],
     }
 

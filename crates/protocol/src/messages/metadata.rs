@@ -21,7 +21,7 @@ api! {
         cluster_id: Option<String> [2.., null 2..],
         controller_id: i32 [1..] = -1,
         topics: Vec<MetadataResponseTopic>,
-        cluster_authorized_operations: i32 [8..=10] = -2147483648,
+        cluster_authorized_operations: i32 [8..=10] = i32::MIN,
         error_code: ErrorCode [13..],
     }
 
@@ -43,7 +43,7 @@ api! {
         topic_id: Uuid [10..],
         is_internal: bool [1..],
         partitions: Vec<MetadataResponsePartition>,
-        topic_authorized_operations: i32 [8..] = -2147483648,
+        topic_authorized_operations: i32 [8..] = i32::MIN,
     }
 
     struct MetadataResponsePartition {

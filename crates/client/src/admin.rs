@@ -1,0 +1,355 @@
+//! What is asked of a cluster besides records: topics, offsets, settings, groups.
+
+use std::time::Duration;
+
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::{
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, IncrementalAlterConfigsRequest, ListGroupsRequest,
+    ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest, create_partitions, create_topics, delete_records,
+    delete_topics, describe_configs, describe_groups, incremental_alter_configs, list_groups, list_offsets,
+    offset_commit, offset_fetch,
+};
+use uuid::Uuid;
+
+use crate::error::accepted;
+use crate::{Client, ClientError};
+
+const TIMEOUT_MS: i32 = 30_000;
+/// Resource type of a topic.
+const TOPIC_RESOURCE: i8 = 2;
+
+/// A topic to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Name.
+    pub name: String,
+    /// Number of partitions; -1 = the broker's default.
+    pub partitions: i32,
+    /// Copies of each partition; -1 = the broker's default.
+    pub replication_factor: i16,
+    /// Settings, by Kafka's names.
+    pub configs: Vec<(String, String)>,
+}
+
+impl NewTopic {
+    /// A topic with this many partitions and the broker's defaults otherwise.
+    pub fn new(name: impl Into<String>, partitions: i32) -> NewTopic {
+        NewTopic { name: name.into(), partitions, replication_factor: -1, configs: vec![] }
+    }
+
+    /// Adds a setting.
+    pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> NewTopic {
+        self.configs.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// A place in a partition, to be turned into an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetAt {
+    /// This offset.
+    Offset(i64),
+    /// The first record that is there.
+    Earliest,
+    /// Behind the last record.
+    Latest,
+    /// The first record at or after this time, ms since 1970; behind the last if there is none.
+    Timestamp(i64),
+}
+
+/// A group's offset of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupOffset {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// The next record to be read.
+    pub offset: i64,
+}
+
+impl Client {
+    /// Creates topics. The first refusal is the error.
+    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<(), ClientError> {
+        let config = |(name, value): &(String, String)| create_topics::CreatableTopicConfig {
+            name: name.clone(),
+            value: Some(value.clone()),
+        };
+        let request = CreateTopicsRequest {
+            topics: topics
+                .iter()
+                .map(|topic| create_topics::CreatableTopic {
+                    name: topic.name.clone(),
+                    num_partitions: topic.partitions,
+                    replication_factor: topic.replication_factor,
+                    assignments: vec![],
+                    configs: topic.configs.iter().map(config).collect(),
+                })
+                .collect(),
+            timeout_ms: TIMEOUT_MS,
+            validate_only: false,
+        };
+        let answer = self.controller().await?.call(&request).await?;
+        answer.topics.iter().try_for_each(|topic| {
+            accepted(topic.error_code, topic.error_message.as_deref(), || format!("create topic {}", topic.name))
+        })
+    }
+
+    /// Creates a topic unless it is there.
+    pub async fn ensure_topic(&self, topic: &NewTopic) -> Result<(), ClientError> {
+        match self.create_topics(std::slice::from_ref(topic)).await {
+            Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Deletes topics. The first refusal is the error.
+    pub async fn delete_topics(&self, topics: &[&str]) -> Result<(), ClientError> {
+        let state =
+            |name: &&str| delete_topics::DeleteTopicState { name: Some((*name).to_owned()), topic_id: Uuid::nil() };
+        let request = DeleteTopicsRequest {
+            topics: topics.iter().map(state).collect(),
+            topic_names: topics.iter().map(|name| (*name).to_owned()).collect(),
+            timeout_ms: TIMEOUT_MS,
+        };
+        topics.iter().for_each(|topic| self.forget_topic(topic));
+        let answer = self.controller().await?.call(&request).await?;
+        answer.responses.iter().try_for_each(|topic| {
+            let what = || format!("delete topic {}", topic.name.as_deref().unwrap_or_default());
+            accepted(topic.error_code, topic.error_message.as_deref(), what)
+        })
+    }
+
+    /// Gives a topic more partitions, `count` in all.
+    pub async fn create_partitions(&self, topic: &str, count: i32) -> Result<(), ClientError> {
+        let wanted = create_partitions::CreatePartitionsTopic { name: topic.to_owned(), count, assignments: None };
+        let request = CreatePartitionsRequest { topics: vec![wanted], timeout_ms: TIMEOUT_MS, validate_only: false };
+        let answer = self.controller().await?.call(&request).await?;
+        self.forget_topic(topic);
+        answer.results.iter().try_for_each(|result| {
+            accepted(result.error_code, result.error_message.as_deref(), || format!("partitions of {topic}"))
+        })
+    }
+
+    /// Forgets a partition's records before `before` (-1 = all); gives the first offset that is left.
+    pub async fn delete_records(&self, topic: &str, partition: i32, before: i64) -> Result<i64, ClientError> {
+        let part = delete_records::DeleteRecordsPartition { partition_index: partition, offset: before };
+        let request = DeleteRecordsRequest {
+            topics: vec![delete_records::DeleteRecordsTopic { name: topic.to_owned(), partitions: vec![part] }],
+            timeout_ms: TIMEOUT_MS,
+        };
+        let answer = self.leader(topic, partition).await?.call(&request).await?;
+        let part = answer.topics.first().and_then(|topic| topic.partitions.first());
+        let what = || format!("delete records of {topic}-{partition}");
+        let part = part.ok_or_else(|| empty(what()))?;
+        accepted(part.error_code, None, what)?;
+        Ok(part.low_watermark)
+    }
+
+    /// Turns a place in a partition into an offset.
+    pub async fn offset(&self, topic: &str, partition: i32, at: OffsetAt) -> Result<i64, ClientError> {
+        let timestamp = match at {
+            OffsetAt::Offset(offset) => return Ok(offset),
+            OffsetAt::Earliest => -2,
+            OffsetAt::Latest => -1,
+            OffsetAt::Timestamp(ms) => ms,
+        };
+        let part = list_offsets::ListOffsetsPartition { partition_index: partition, timestamp, ..Default::default() };
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            topics: vec![list_offsets::ListOffsetsTopic { name: topic.to_owned(), partitions: vec![part] }],
+            timeout_ms: TIMEOUT_MS,
+            ..Default::default()
+        };
+        let what = || format!("offset of {topic}-{partition}");
+        let mut attempts = 0;
+        let part = loop {
+            let answer = self.leader(topic, partition).await?.call(&request).await?;
+            let part = answer.topics.first().and_then(|topic| topic.partitions.first()).cloned();
+            let part = part.ok_or_else(|| empty(what()))?;
+            match accepted(part.error_code, None, what) {
+                Ok(()) => break part,
+                Err(error) if error.is_retriable() && attempts < 20 => {
+                    attempts += 1;
+                    self.forget_topic(topic);
+                    tokio::time::sleep(self.options().retry_backoff).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        if part.offset < 0 && matches!(at, OffsetAt::Timestamp(_)) {
+            return Box::pin(self.offset(topic, partition, OffsetAt::Latest)).await;
+        }
+        Ok(part.offset)
+    }
+
+    /// First and next offset of a partition.
+    pub async fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64), ClientError> {
+        let earliest = self.offset(topic, partition, OffsetAt::Earliest).await?;
+        Ok((earliest, self.offset(topic, partition, OffsetAt::Latest).await?))
+    }
+
+    /// Settings of a topic.
+    pub async fn describe_topic_configs(
+        &self,
+        topic: &str,
+    ) -> Result<Vec<describe_configs::DescribeConfigsResourceResult>, ClientError> {
+        self.describe_configs(TOPIC_RESOURCE, topic).await
+    }
+
+    /// Settings of a resource, by Kafka's number of its type (2 topic, 4 broker).
+    pub async fn describe_configs(
+        &self,
+        resource_type: i8,
+        name: &str,
+    ) -> Result<Vec<describe_configs::DescribeConfigsResourceResult>, ClientError> {
+        let resource = describe_configs::DescribeConfigsResource {
+            resource_type,
+            resource_name: name.to_owned(),
+            configuration_keys: None,
+        };
+        let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+        let answer = self.any().await?.call(&request).await?;
+        let what = || format!("settings of {name}");
+        let result = answer.results.into_iter().next().ok_or_else(|| empty(what()))?;
+        accepted(result.error_code, result.error_message.as_deref(), what)?;
+        Ok(result.configs)
+    }
+
+    /// Changes settings of a topic; `None` takes a setting back to its default.
+    pub async fn alter_topic_configs(&self, topic: &str, changes: &[(&str, Option<&str>)]) -> Result<(), ClientError> {
+        let change = |(name, value): &(&str, Option<&str>)| incremental_alter_configs::AlterableConfig {
+            name: (*name).to_owned(),
+            config_operation: i8::from(value.is_none()),
+            value: value.map(str::to_owned),
+        };
+        let resource = incremental_alter_configs::AlterConfigsResource {
+            resource_type: TOPIC_RESOURCE,
+            resource_name: topic.to_owned(),
+            configs: changes.iter().map(change).collect(),
+        };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        let answer = self.controller().await?.call(&request).await?;
+        answer.responses.iter().try_for_each(|result| {
+            accepted(result.error_code, result.error_message.as_deref(), || format!("settings of {topic}"))
+        })
+    }
+
+    /// The groups of all brokers.
+    pub async fn list_groups(&self) -> Result<Vec<list_groups::ListedGroup>, ClientError> {
+        let mut groups = Vec::new();
+        for (node_id, _) in self.brokers() {
+            let answer = self.broker(node_id).await?.call(&ListGroupsRequest::default()).await?;
+            accepted(answer.error_code, None, || "groups".to_owned())?;
+            groups.extend(answer.groups);
+        }
+        Ok(groups)
+    }
+
+    /// State and members of a group.
+    pub async fn describe_group(&self, group: &str) -> Result<describe_groups::DescribedGroup, ClientError> {
+        let request = DescribeGroupsRequest { groups: vec![group.to_owned()], ..Default::default() };
+        let answer = self.coordinator(group).await?.call(&request).await?;
+        let what = || format!("group {group}");
+        let found = answer.groups.into_iter().next().ok_or_else(|| empty(what()))?;
+        accepted(found.error_code, found.error_message.as_deref(), what)?;
+        Ok(found)
+    }
+
+    /// Deletes an empty group.
+    pub async fn delete_group(&self, group: &str) -> Result<(), ClientError> {
+        let request = DeleteGroupsRequest { groups_names: vec![group.to_owned()] };
+        let answer = self.coordinator(group).await?.call(&request).await?;
+        answer
+            .results
+            .iter()
+            .try_for_each(|result| accepted(result.error_code, None, || format!("delete group {group}")))
+    }
+
+    /// The offsets that a group has committed.
+    pub async fn group_offsets(&self, group: &str) -> Result<Vec<GroupOffset>, ClientError> {
+        let connection = self.coordinator(group).await?;
+        // Topics by name: version 10 answers with ids.
+        let version = connection.version_up_to::<OffsetFetchRequest>(9)?;
+        let request = OffsetFetchRequest {
+            group_id: group.to_owned(),
+            groups: vec![offset_fetch::OffsetFetchRequestGroup { group_id: group.to_owned(), ..Default::default() }],
+            ..Default::default()
+        };
+        let answer = connection.call_at(&request, version).await?;
+        let what = || format!("offsets of group {group}");
+        accepted(answer.error_code, None, what)?;
+        let mut offsets = Vec::new();
+        let mut add = |topic: &str, partition, offset, code: ErrorCode| {
+            accepted(code, None, || format!("offsets of group {group}, {topic}-{partition}"))?;
+            if offset >= 0 {
+                offsets.push(GroupOffset { topic: topic.to_owned(), partition, offset });
+            }
+            Ok::<_, ClientError>(())
+        };
+        for topic in &answer.topics {
+            for part in &topic.partitions {
+                add(&topic.name, part.partition_index, part.committed_offset, part.error_code)?;
+            }
+        }
+        for group in &answer.groups {
+            accepted(group.error_code, None, what)?;
+            for topic in &group.topics {
+                for part in &topic.partitions {
+                    add(&topic.name, part.partition_index, part.committed_offset, part.error_code)?;
+                }
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// Commits offsets for a group without members.
+    pub async fn commit_group_offsets(&self, group: &str, offsets: &[GroupOffset]) -> Result<(), ClientError> {
+        let connection = self.coordinator(group).await?;
+        let version = connection.version_up_to::<OffsetCommitRequest>(9)?;
+        let topic = |offset: &GroupOffset| offset_commit::OffsetCommitRequestTopic {
+            name: offset.topic.clone(),
+            partitions: vec![offset_commit::OffsetCommitRequestPartition {
+                partition_index: offset.partition,
+                committed_offset: offset.offset,
+                committed_metadata: Some(String::new()),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let request = OffsetCommitRequest {
+            group_id: group.to_owned(),
+            topics: offsets.iter().map(topic).collect(),
+            ..Default::default()
+        };
+        let answer = connection.call_at(&request, version).await?;
+        answer.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |part| (topic, part))).try_for_each(
+            |(topic, part)| {
+                let what = || format!("commit of group {group}, {}-{}", topic.name, part.partition_index);
+                accepted(part.error_code, None, what)
+            },
+        )
+    }
+
+    /// Waits until the cluster answers, at most `limit`: after a start, for instance.
+    pub async fn connect_within(
+        bootstrap: &str,
+        options: crate::ClientOptions,
+        limit: Duration,
+    ) -> Result<Client, ClientError> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            match Client::connect(bootstrap, options.clone()).await {
+                Err(error) if error.is_retriable() && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+fn empty(what: String) -> ClientError {
+    ClientError::Broker { what, code: ErrorCode::UnknownServerError, message: Some("the answer is empty".to_owned()) }
+}
