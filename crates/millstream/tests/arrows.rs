@@ -8,7 +8,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("log", &["protocol"]),
     ("broker", &["log", "protocol"]),
     ("client", &["protocol"]),
-    ("functions", &[]),
+    ("features", &[]),
+    ("functions", &["features"]),
     ("sql", &["functions"]),
     ("engine", &["functions", "sql"]),
     ("connectors", &["engine", "functions", "protocol", "sql"]),
@@ -17,18 +18,20 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 #[test]
 fn crates_know_only_whom_the_architecture_lets_them() {
-    let metadata = cargo_metadata::MetadataCommand::new().no_deps().other_options(["--offline".to_owned()]).exec().unwrap();
-    let found: BTreeMap<_, BTreeSet<_>> = metadata
-        .packages
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let ours = |name: &serde_json::Value| name.as_str().unwrap().strip_prefix("millstream-").map(str::to_owned);
+    let found: BTreeMap<_, BTreeSet<_>> = metadata["packages"]
+        .as_array()
+        .unwrap()
         .iter()
         .filter_map(|package| {
-            let known = package
-                .dependencies
-                .iter()
-                .filter(|d| d.kind == cargo_metadata::DependencyKind::Normal)
-                .filter_map(|d| d.name.strip_prefix("millstream-").map(str::to_owned))
-                .collect();
-            Some((package.name.as_str().strip_prefix("millstream-")?.to_owned(), known))
+            let dependencies = package["dependencies"].as_array().unwrap();
+            let known = dependencies.iter().filter(|d| d["kind"].is_null()).filter_map(|d| ours(&d["name"])).collect();
+            Some((ours(&package["name"])?, known))
         })
         .collect();
     let allowed: BTreeMap<_, BTreeSet<_>> =
