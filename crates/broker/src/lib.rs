@@ -1,4 +1,30 @@
-//! Kafka's APIs over the log: topics, produce, fetch, groups. One file per API under [`apis`]. No SQL, no files of users.
+//! Kafka's APIs over the log: topics, produce, fetch, groups. No SQL, no files of users.
+//!
+//! ```text
+//! socket → connection.rs: frames in, answers out in order → apis/: one file per API → topics/, groups/: who decides
+//!                                                                                   → millstream_log: what is durable
+//! ```
+//!
+//! Topics, their configurations, groups and committed offsets are records of internal topics: a handler decides, the record is made durable, and only
+//! then it is applied. [`Broker::open`] reads them back. The process itself uses the same topics by the methods in `embedded.rs`.
 
+mod apis;
+mod broker;
+mod config;
 pub mod configs;
+mod connection;
+mod embedded;
+mod error;
 pub mod groups;
+mod internal_log;
+mod runtime;
+mod server;
+mod stats;
+mod topics;
+
+pub use broker::Broker;
+pub use config::BrokerConfig;
+pub use embedded::{Part, PartitionOffsets, TopicInfo};
+pub use error::BrokerError;
+pub use stats::TopicStats;
+pub use topics::name::is_internal;

@@ -30,6 +30,8 @@ const fn key(
 }
 
 const FOREVER: &str = "9223372036854775807";
+/// Longest value: every version of every answer can carry it.
+const VALUE_BYTES_MAX: usize = 16 << 10;
 const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 
 /// Every topic configuration, by name.
@@ -78,12 +80,37 @@ pub fn find(name: &str) -> Option<&'static Key> {
 
 /// Whether the topic may be given this; the error says what is wrong and what is near.
 pub fn check(name: &str, value: &str) -> Result<(), String> {
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(format!("the value of {name:?} has {} bytes: at most {VALUE_BYTES_MAX}", value.len()));
+    }
     match find(name) {
         Some(key) => key.kind.check(value).map_err(|why| format!("{name}={value:?}: {why}")),
         None => match nearest(name, KEYS.iter().map(|key| key.name)) {
             Some(near) => Err(format!("there is no topic configuration {name:?}; is {near:?} meant?")),
             None => Err(format!("there is no topic configuration {name:?}")),
         },
+    }
+}
+
+/// Where a value comes from, as DescribeConfigs tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The topic's own.
+    Topic,
+    /// The broker's, for all topics.
+    Broker,
+    /// The table's.
+    Default,
+}
+
+impl Source {
+    /// Its number on the wire.
+    pub fn code(self) -> i8 {
+        match self {
+            Source::Topic => 1,
+            Source::Broker => 4,
+            Source::Default => 5,
+        }
     }
 }
 
@@ -104,6 +131,21 @@ impl TopicConfig {
     pub fn get(&self, name: &str) -> &str {
         let own = self.overrides.get(name).or_else(|| self.defaults.get(name));
         own.map(String::as_str).or_else(|| find(name).map(|key| key.default)).unwrap_or_default()
+    }
+
+    /// Every entry of the table with the value that holds and where it comes from.
+    pub fn sources(&self) -> impl Iterator<Item = (&'static Key, &str, Source)> {
+        KEYS.iter().map(|key| {
+            let (value, source) = self.layers(key)[0];
+            (key, value, source)
+        })
+    }
+
+    /// The values there are for an entry, the one that holds first.
+    pub fn layers(&self, key: &'static Key) -> Vec<(&str, Source)> {
+        let own = self.overrides.get(key.name).map(|value| (value.as_str(), Source::Topic));
+        let broker = self.defaults.get(key.name).map(|value| (value.as_str(), Source::Broker));
+        own.into_iter().chain(broker).chain([(key.default, Source::Default)]).collect()
     }
 
     /// A number; values were checked when they were set.

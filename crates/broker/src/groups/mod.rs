@@ -1,7 +1,9 @@
 //! Consumer groups: the classic protocol and committed offsets.
 
+pub mod coordinator;
 pub mod group;
 pub mod record;
+mod subscription;
 
 #[cfg(test)]
 mod group_tests;

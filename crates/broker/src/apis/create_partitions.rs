@@ -1,0 +1,46 @@
+//! CreatePartitions: more partitions for topics that are there.
+
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartitionsTopicResult};
+use millstream_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+use uuid::Uuid;
+
+use super::{Api, Context, words};
+use crate::BrokerError;
+
+pub(crate) struct CreatePartitions;
+
+impl Api for CreatePartitions {
+    type Request = CreatePartitionsRequest;
+
+    async fn handle(context: Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+        let mut results = Vec::new();
+        for topic in request.topics {
+            let result = grow(&context, &topic, request.validate_only).await;
+            let (error_code, error_message) = match result {
+                Ok(()) => (ErrorCode::None, None),
+                Err(error) => (error.code(), words(&error)),
+            };
+            results.push(CreatePartitionsTopicResult { name: topic.name, error_code, error_message });
+        }
+        CreatePartitionsResponse { results, ..CreatePartitionsResponse::default() }
+    }
+}
+
+async fn grow(context: &Context, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<(), BrokerError> {
+    let unknown = |_| BrokerError::UnknownTopic(asked.name.clone());
+    let topic = context.topic(&asked.name, Uuid::nil(), false).map_err(unknown)?;
+    context.broker.topics.check_grow(&asked.name, asked.count)?;
+    if let Some(assignments) = &asked.assignments {
+        let node_id = context.broker.config.node_id;
+        let added = asked.count as usize - topic.partitions.len();
+        if assignments.len() != added || assignments.iter().any(|one| one.broker_ids != [node_id]) {
+            let why = format!("{added} partitions are to be added, each with the only replica [{node_id}]");
+            return Err(BrokerError::InvalidReplicaAssignment(why));
+        }
+    }
+    if !validate_only {
+        context.broker.topics.grow(&asked.name, asked.count).await?;
+    }
+    Ok(())
+}

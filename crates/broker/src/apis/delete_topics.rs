@@ -1,0 +1,60 @@
+//! DeleteTopics: by name, or by id.
+
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::delete_topics::DeletableTopicResult;
+use millstream_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
+use uuid::Uuid;
+
+use super::{Api, Context, words};
+
+/// Names or ids; before, names only.
+const STATES_SINCE: i16 = 6;
+
+pub(crate) struct DeleteTopics;
+
+impl Api for DeleteTopics {
+    type Request = DeleteTopicsRequest;
+
+    async fn handle(context: Context, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+        let asked: Vec<(Option<String>, Uuid)> = if context.version >= STATES_SINCE {
+            request.topics.into_iter().map(|topic| (topic.name, topic.topic_id)).collect()
+        } else {
+            request.topic_names.into_iter().map(|name| (Some(name), Uuid::nil())).collect()
+        };
+        let mut responses = Vec::new();
+        for (name, id) in asked {
+            responses.push(delete(&context, name, id).await);
+        }
+        DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() }
+    }
+}
+
+async fn delete(context: &Context, name: Option<String>, id: Uuid) -> DeletableTopicResult {
+    let by_id = name.is_none();
+    let failed = |name: Option<String>, error_code: ErrorCode, error_message| DeletableTopicResult {
+        // Older versions have no null here.
+        name: if by_id { None } else { name },
+        topic_id: id,
+        error_code,
+        error_message,
+    };
+    if !by_id && !id.is_nil() {
+        return failed(
+            name,
+            ErrorCode::InvalidRequest,
+            Some("a topic is named by its name or by its id, not both".into()),
+        );
+    }
+    let topic = match context.topic(name.as_deref().unwrap_or_default(), id, by_id) {
+        Ok(topic) => topic,
+        Err(code) => return failed(name, code, Some("this topic does not exist".to_string())),
+    };
+    match context.broker.delete_topic(&topic.name).await {
+        Ok(()) => DeletableTopicResult {
+            name: Some(topic.name.to_string()),
+            topic_id: topic.id,
+            ..DeletableTopicResult::default()
+        },
+        Err(error) => failed(name, error.code(), words(&error)),
+    }
+}

@@ -1,0 +1,45 @@
+//! DescribeCluster: one node.
+
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::describe_cluster::DescribeClusterBroker;
+use millstream_protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
+
+use super::{Api, Context, operations};
+
+/// A client that asks for brokers; controllers have an address of their own, which a single node has not.
+const BROKERS: i8 = 1;
+
+pub(crate) struct DescribeCluster;
+
+impl Api for DescribeCluster {
+    type Request = DescribeClusterRequest;
+
+    async fn handle(context: Context, request: DescribeClusterRequest) -> DescribeClusterResponse {
+        if request.endpoint_type != BROKERS {
+            return DescribeClusterResponse {
+                error_code: ErrorCode::MismatchedEndpointType,
+                error_message: Some("this is a broker's address: ask with --bootstrap-server".to_string()),
+                endpoint_type: BROKERS,
+                ..DescribeClusterResponse::default()
+            };
+        }
+        let (host, port) = context.address();
+        let node_id = context.broker.config.node_id;
+        DescribeClusterResponse {
+            endpoint_type: BROKERS,
+            cluster_id: context.broker.log.cluster_id().to_string(),
+            controller_id: node_id,
+            brokers: vec![DescribeClusterBroker {
+                broker_id: node_id,
+                host,
+                port: i32::from(port),
+                ..DescribeClusterBroker::default()
+            }],
+            cluster_authorized_operations: match request.include_cluster_authorized_operations {
+                true => operations::CLUSTER,
+                false => operations::UNASKED,
+            },
+            ..DescribeClusterResponse::default()
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! DescribeGroups: where groups stand, and who is in them.
+
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::describe_groups::{DescribedGroup, DescribedGroupMember};
+use millstream_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
+
+use super::{Api, Context, operations};
+
+/// From here on a group that is not there is an error (KIP-1043); before, it is one that is dead.
+const NOT_FOUND_SINCE: i16 = 6;
+
+pub(crate) struct DescribeGroups;
+
+impl Api for DescribeGroups {
+    type Request = DescribeGroupsRequest;
+
+    async fn handle(context: Context, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+        let authorized_operations =
+            if request.include_authorized_operations { operations::GROUP } else { operations::UNASKED };
+        let groups = request.groups.into_iter().map(|group_id| match context.broker.groups.describe(&group_id) {
+            Some(group) => DescribedGroup {
+                group_id,
+                group_state: group.state.name().to_string(),
+                protocol_type: group.protocol_type,
+                protocol_data: group.protocol,
+                members: group
+                    .members
+                    .into_iter()
+                    .map(|member| DescribedGroupMember {
+                        member_id: member.id,
+                        group_instance_id: member.instance_id,
+                        client_id: member.client_id,
+                        client_host: member.client_host,
+                        member_metadata: member.metadata,
+                        member_assignment: member.assignment,
+                    })
+                    .collect(),
+                authorized_operations,
+                ..DescribedGroup::default()
+            },
+            None => {
+                let is_error = context.version >= NOT_FOUND_SINCE;
+                DescribedGroup {
+                    error_code: if is_error { ErrorCode::GroupIdNotFound } else { ErrorCode::None },
+                    error_message: is_error.then(|| "there is no such group".to_string()),
+                    group_id,
+                    group_state: "Dead".to_string(),
+                    authorized_operations,
+                    ..DescribedGroup::default()
+                }
+            }
+        });
+        DescribeGroupsResponse { groups: groups.collect(), ..DescribeGroupsResponse::default() }
+    }
+}

@@ -1,0 +1,48 @@
+//! DescribeLogDirs: the data folder, and what each partition takes up in it.
+
+use std::collections::BTreeMap;
+
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::describe_log_dirs::{
+    DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
+};
+use millstream_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+
+use super::{Api, Context};
+
+pub(crate) struct DescribeLogDirs;
+
+impl Api for DescribeLogDirs {
+    type Request = DescribeLogDirsRequest;
+
+    async fn handle(context: Context, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
+        let asked: Option<BTreeMap<String, Vec<i32>>> =
+            request.topics.map(|topics| topics.into_iter().map(|topic| (topic.topic, topic.partitions)).collect());
+        let mut topics = Vec::new();
+        for topic in context.broker.topics.all().iter().filter(|topic| !topic.is_internal()) {
+            let only = match &asked {
+                Some(asked) => match asked.get(&*topic.name) {
+                    Some(partitions) => Some(partitions),
+                    None => continue,
+                },
+                None => None,
+            };
+            let numbered = (0..).zip(&topic.partitions);
+            let partitions = numbered.filter(|(index, _)| only.is_none_or(|only| only.contains(index))).map(
+                |(partition_index, partition)| DescribeLogDirsPartition {
+                    partition_index,
+                    partition_size: partition.size_bytes() as i64,
+                    ..DescribeLogDirsPartition::default()
+                },
+            );
+            topics.push(DescribeLogDirsTopic { name: topic.name.to_string(), partitions: partitions.collect() });
+        }
+        let results = vec![DescribeLogDirsResult {
+            error_code: ErrorCode::None,
+            log_dir: context.broker.log.dir().display().to_string(),
+            topics,
+            ..DescribeLogDirsResult::default()
+        }];
+        DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() }
+    }
+}

@@ -1,0 +1,176 @@
+//! Fetch: whole batches as they stand in the log, up to the high watermark. A fetch with too little to give waits until there is more or
+//! its time is up. Every fetch is a full one: session id 0 tells a client that there are no incremental sessions (KIP-227 allows it).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::select_all;
+use millstream_log::{LogError, Partition};
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::fetch::{FetchPartition, FetchableTopicResponse, PartitionData};
+use millstream_protocol::messages::{FetchRequest, FetchResponse};
+use millstream_protocol::records::batches;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Api, Context, check_leader_epoch};
+use crate::error::log_code;
+use crate::runtime::blocking;
+use crate::topics::Topic;
+
+/// Topic ids instead of names.
+const IDS_SINCE: i16 = 13;
+/// So near the end of a partition the log reads from memory; further back it may wait for the disk.
+const NEAR_RECORDS: i64 = 500;
+/// A client that asks for a longer wait is answered after this, empty.
+const WAIT_MS_MAX: i32 = 5 * 60 * 1000;
+
+pub(crate) struct Fetch;
+
+/// What is in a round of reading.
+struct Round {
+    responses: Vec<FetchableTopicResponse>,
+    bytes: usize,
+    failed: bool,
+}
+
+impl Api for Fetch {
+    type Request = FetchRequest;
+
+    async fn handle(context: Context, request: FetchRequest) -> FetchResponse {
+        if request.session_id != 0 {
+            return FetchResponse { error_code: ErrorCode::FetchSessionIdNotFound, ..FetchResponse::default() };
+        }
+        let wait_ms = request.max_wait_ms.clamp(0, WAIT_MS_MAX) as u64;
+        let deadline = Instant::now() + Duration::from_millis(wait_ms);
+        let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
+        let mut stopping = context.broker.stopping();
+        // Taken before reading: what comes in while it reads wakes it.
+        let mut marks: Vec<watch::Receiver<i64>> = watch_all(&context, &request);
+        loop {
+            let round = read_all(&context, &request);
+            let enough = round.bytes >= min_bytes || round.failed;
+            if enough || marks.is_empty() || Instant::now() >= deadline || *stopping.borrow() {
+                count(&context, &round);
+                return FetchResponse { responses: round.responses, ..FetchResponse::default() };
+            }
+            let moved = select_all(marks.iter_mut().map(|mark| Box::pin(mark.changed())));
+            let woken = async {
+                tokio::select! { _ = moved => {} _ = stopping.wait_for(|stop| *stop) => {} }
+            };
+            let _ = timeout_at(deadline, woken).await;
+        }
+    }
+}
+
+fn watch_all(context: &Context, request: &FetchRequest) -> Vec<watch::Receiver<i64>> {
+    let mut marks = Vec::new();
+    for asked in &request.topics {
+        let Ok(topic) = context.topic(&asked.topic, asked.topic_id, context.version >= IDS_SINCE) else { continue };
+        let partitions = asked.partitions.iter().filter_map(|one| topic.partition(one.partition).ok());
+        marks.extend(partitions.map(|partition| {
+            let mut mark = partition.watch();
+            mark.mark_unchanged();
+            mark
+        }));
+    }
+    marks
+}
+
+fn read_all(context: &Context, request: &FetchRequest) -> Round {
+    let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(context.broker.config.fetch_bytes_max);
+    let mut round = Round { responses: Vec::new(), bytes: 0, failed: false };
+    for asked in &request.topics {
+        let topic = context.topic(&asked.topic, asked.topic_id, context.version >= IDS_SINCE);
+        let mut partitions = Vec::new();
+        for one in &asked.partitions {
+            let result = match &topic {
+                Ok(topic) => find(topic, one).and_then(|partition| {
+                    let bytes_left = bytes_max.saturating_sub(round.bytes);
+                    read(partition, one, bytes_left, round.bytes == 0).map(|records| (partition, records))
+                }),
+                Err(code) => Err(*code),
+            };
+            partitions.push(match result {
+                Ok((partition, records)) => {
+                    round.bytes += records.len();
+                    let high_watermark = partition.high_watermark();
+                    PartitionData {
+                        partition_index: one.partition,
+                        high_watermark,
+                        last_stable_offset: high_watermark,
+                        log_start_offset: partition.log_start_offset(),
+                        aborted_transactions: (request.isolation_level == 1).then(Vec::new),
+                        records: Some(records),
+                        ..PartitionData::default()
+                    }
+                }
+                Err(error_code) => {
+                    round.failed = true;
+                    let of_range = topic.as_ref().ok().filter(|_| error_code == ErrorCode::OffsetOutOfRange);
+                    let partition = of_range.and_then(|topic| topic.partition(one.partition).ok());
+                    PartitionData {
+                        partition_index: one.partition,
+                        error_code,
+                        high_watermark: partition.map_or(-1, |partition| partition.high_watermark()),
+                        log_start_offset: partition.map_or(-1, |partition| partition.log_start_offset()),
+                        records: Some(Bytes::new()),
+                        ..PartitionData::default()
+                    }
+                }
+            });
+        }
+        round.responses.push(FetchableTopicResponse {
+            topic: asked.topic.clone(),
+            topic_id: asked.topic_id,
+            partitions,
+        });
+    }
+    round
+}
+
+fn find<'a>(topic: &'a Topic, asked: &FetchPartition) -> Result<&'a Arc<Partition>, ErrorCode> {
+    check_leader_epoch(asked.current_leader_epoch)?;
+    topic.partition(asked.partition).map_err(|error| error.code())
+}
+
+fn read(partition: &Partition, asked: &FetchPartition, bytes_left: usize, first: bool) -> Result<Bytes, ErrorCode> {
+    let high_watermark = partition.high_watermark();
+    let in_log = partition.log_start_offset()..=partition.log_end_offset().max(high_watermark);
+    if !in_log.contains(&asked.fetch_offset) {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    let bytes_max = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(bytes_left);
+    if asked.fetch_offset >= high_watermark || (bytes_max == 0 && !first) {
+        return Ok(Bytes::new());
+    }
+    // The first partition with records gives at least one batch, however large, so that no consumer is stuck (KIP-74).
+    let work = || match first {
+        true => partition.read(asked.fetch_offset, bytes_max),
+        false => partition.read_within(asked.fetch_offset, bytes_max),
+    };
+    let near = high_watermark - asked.fetch_offset < NEAR_RECORDS;
+    let result = if near { work() } else { blocking(work) };
+    result.map_err(|error| {
+        if !matches!(error, LogError::OffsetOutOfRange { .. }) {
+            tracing::warn!(%error, "read failed");
+        }
+        log_code(&error)
+    })
+}
+
+fn count(context: &Context, round: &Round) {
+    for response in &round.responses {
+        let bytes: usize = response.partitions.iter().filter_map(|one| one.records.as_ref()).map(Bytes::len).sum();
+        if bytes == 0 {
+            continue;
+        }
+        let all = response.partitions.iter().filter_map(|one| one.records.as_deref());
+        let records: u64 =
+            all.flat_map(batches).map_while(Result::ok).map(|(header, _)| header.record_count.max(0) as u64).sum();
+        if let Ok(topic) = context.topic(&response.topic, response.topic_id, context.version >= IDS_SINCE) {
+            topic.counters.add_out(records, bytes as u64);
+        }
+    }
+}

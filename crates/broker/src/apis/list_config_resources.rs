@@ -1,0 +1,38 @@
+//! ListConfigResources: what has a configuration (KIP-1142). Version 0 asked for client metrics alone, of which there are none.
+
+use millstream_protocol::messages::list_config_resources::ConfigResource;
+use millstream_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
+
+use super::describe_configs::{BROKER, TOPIC};
+use super::{Api, Context};
+
+/// All kinds; before, only client metrics.
+const KINDS_SINCE: i16 = 1;
+
+pub(crate) struct ListConfigResources;
+
+impl Api for ListConfigResources {
+    type Request = ListConfigResourcesRequest;
+
+    async fn handle(context: Context, request: ListConfigResourcesRequest) -> ListConfigResourcesResponse {
+        let mut config_resources = Vec::new();
+        let wanted = |kind| {
+            context.version >= KINDS_SINCE
+                && (request.resource_types.is_empty() || request.resource_types.contains(&kind))
+        };
+        if wanted(TOPIC) {
+            let topics = context.broker.topics.all();
+            config_resources.extend(
+                topics
+                    .iter()
+                    .filter(|topic| !topic.is_internal())
+                    .map(|topic| ConfigResource { resource_name: topic.name.to_string(), resource_type: TOPIC }),
+            );
+        }
+        if wanted(BROKER) {
+            let resource_name = context.broker.config.node_id.to_string();
+            config_resources.push(ConfigResource { resource_name, resource_type: BROKER });
+        }
+        ListConfigResourcesResponse { config_resources, ..ListConfigResourcesResponse::default() }
+    }
+}

@@ -1,0 +1,71 @@
+//! ListOffsets: the first and the last offset, and the first at or after a time.
+
+use millstream_log::TimestampOffset;
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use millstream_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use uuid::Uuid;
+
+use super::{Api, Context, LEADER_EPOCH, check_leader_epoch};
+use crate::error::log_code;
+use crate::runtime::blocking;
+
+/// The end: the high watermark.
+const LATEST: i64 = -1;
+/// The first offset that is there.
+const EARLIEST: i64 = -2;
+/// The record with the largest time stamp (KIP-734).
+const MAX_TIMESTAMP: i64 = -3;
+/// The first offset on this node's disk (KIP-405): all of them are.
+const EARLIEST_LOCAL: i64 = -4;
+/// The last offset in another storage (KIP-405), and the first that is to go there (KIP-1023): there is none.
+const TIERED: [i64; 2] = [-5, -6];
+
+pub(crate) struct ListOffsets;
+
+impl Api for ListOffsets {
+    type Request = ListOffsetsRequest;
+
+    async fn handle(context: Context, request: ListOffsetsRequest) -> ListOffsetsResponse {
+        let topics = request.topics.into_iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|asked| answer(&context, &topic.name, asked)).collect();
+            ListOffsetsTopicResponse { name: topic.name, partitions }
+        });
+        ListOffsetsResponse { topics: topics.collect(), ..ListOffsetsResponse::default() }
+    }
+}
+
+fn answer(context: &Context, name: &str, asked: &ListOffsetsPartition) -> ListOffsetsPartitionResponse {
+    let partition_index = asked.partition_index;
+    match find(context, name, asked) {
+        Ok(Some(found)) => ListOffsetsPartitionResponse {
+            partition_index,
+            timestamp: found.timestamp_ms,
+            offset: found.offset,
+            leader_epoch: found.leader_epoch,
+            ..ListOffsetsPartitionResponse::default()
+        },
+        Ok(None) => ListOffsetsPartitionResponse { partition_index, ..ListOffsetsPartitionResponse::default() },
+        Err(error_code) => {
+            ListOffsetsPartitionResponse { partition_index, error_code, ..ListOffsetsPartitionResponse::default() }
+        }
+    }
+}
+
+fn find(context: &Context, name: &str, asked: &ListOffsetsPartition) -> Result<Option<TimestampOffset>, ErrorCode> {
+    let topic = context.topic(name, Uuid::nil(), false)?;
+    let partition = topic.partition(asked.partition_index).map_err(|error| error.code())?;
+    check_leader_epoch(asked.current_leader_epoch)?;
+    let at = |offset| Ok(Some(TimestampOffset { offset, timestamp_ms: -1, leader_epoch: LEADER_EPOCH }));
+    let found = match asked.timestamp {
+        LATEST => return at(partition.high_watermark()),
+        EARLIEST | EARLIEST_LOCAL => return at(partition.log_start_offset()),
+        MAX_TIMESTAMP => blocking(|| partition.offset_of_max_timestamp()),
+        other if TIERED.contains(&other) => return Ok(None),
+        other if other < 0 => return Err(ErrorCode::UnsupportedVersion),
+        timestamp_ms => blocking(|| partition.offset_for_timestamp(timestamp_ms)),
+    };
+    found.map_err(|error| log_code(&error))
+}

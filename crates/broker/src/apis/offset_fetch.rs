@@ -1,0 +1,116 @@
+//! OffsetFetch: how far groups have read.
+
+use std::collections::BTreeMap;
+
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::offset_fetch::{
+    OffsetFetchRequestGroup, OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use millstream_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
+use uuid::Uuid;
+
+use super::{Api, Context};
+use crate::groups::record::OffsetRecord;
+
+/// Several groups in one request.
+const GROUPS_SINCE: i16 = 8;
+/// Topic ids instead of names.
+const IDS_SINCE: i16 = 10;
+
+pub(crate) struct OffsetFetch;
+
+impl Api for OffsetFetch {
+    type Request = OffsetFetchRequest;
+
+    async fn handle(context: Context, request: OffsetFetchRequest) -> OffsetFetchResponse {
+        if context.version >= GROUPS_SINCE {
+            let groups = request.groups.into_iter().map(|group| one_group(&context, group)).collect();
+            return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
+        }
+        let names: Option<Vec<(String, i32)>> = request.topics.map(|topics| {
+            let each = topics.into_iter();
+            each.flat_map(|topic| topic.partition_indexes.into_iter().map(move |index| (topic.name.clone(), index)))
+                .collect()
+        });
+        let mut topics: BTreeMap<String, Vec<OffsetFetchResponsePartition>> = BTreeMap::new();
+        for ((topic, partition_index), found) in context.broker.groups.offsets(&request.group_id, names.as_deref()) {
+            let found = found.unwrap_or_else(nothing);
+            topics.entry(topic).or_default().push(OffsetFetchResponsePartition {
+                partition_index,
+                committed_offset: found.offset,
+                committed_leader_epoch: found.leader_epoch,
+                metadata: Some(found.metadata),
+                error_code: ErrorCode::None,
+            });
+        }
+        let topics = topics.into_iter().map(|(name, partitions)| OffsetFetchResponseTopic { name, partitions });
+        OffsetFetchResponse { topics: topics.collect(), ..OffsetFetchResponse::default() }
+    }
+}
+
+fn one_group(context: &Context, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    let by_id = context.version >= IDS_SINCE;
+    let partitions_of = |found: Vec<((String, i32), Option<OffsetRecord>)>| {
+        let each = found.into_iter().map(|((_, partition_index), found)| {
+            let found = found.unwrap_or_else(nothing);
+            OffsetFetchResponsePartitions {
+                partition_index,
+                committed_offset: found.offset,
+                committed_leader_epoch: found.leader_epoch,
+                metadata: Some(found.metadata),
+                error_code: ErrorCode::None,
+            }
+        });
+        each.collect()
+    };
+    let mut topics = Vec::new();
+    match asked.topics {
+        Some(names) => {
+            for one in names {
+                let name = match by_id {
+                    true => context.topic("", one.topic_id, true).map(|topic| topic.name.to_string()),
+                    false => Ok(one.name.clone()),
+                };
+                let partitions = match name {
+                    Ok(name) => {
+                        let names: Vec<(String, i32)> =
+                            one.partition_indexes.into_iter().map(|index| (name.clone(), index)).collect();
+                        partitions_of(context.broker.groups.offsets(&asked.group_id, Some(&names)))
+                    }
+                    Err(error_code) => {
+                        let each = one.partition_indexes.into_iter();
+                        each.map(|partition_index| OffsetFetchResponsePartitions {
+                            partition_index,
+                            committed_offset: -1,
+                            error_code,
+                            metadata: Some(String::new()),
+                            ..OffsetFetchResponsePartitions::default()
+                        })
+                        .collect()
+                    }
+                };
+                topics.push(OffsetFetchResponseTopics { name: one.name, topic_id: one.topic_id, partitions });
+            }
+        }
+        None => {
+            let mut by_topic: BTreeMap<String, Vec<_>> = BTreeMap::new();
+            for (name, found) in context.broker.groups.offsets(&asked.group_id, None) {
+                by_topic.entry(name.0.clone()).or_default().push((name, found));
+            }
+            for (name, found) in by_topic {
+                let topic_id = context.broker.topics.get(&name).map_or(Uuid::nil(), |topic| topic.id);
+                if by_id && topic_id.is_nil() {
+                    continue;
+                }
+                topics.push(OffsetFetchResponseTopics { name, topic_id, partitions: partitions_of(found) });
+            }
+        }
+    }
+    OffsetFetchResponseGroup { group_id: asked.group_id, topics, error_code: ErrorCode::None }
+}
+
+/// Nothing was committed.
+fn nothing() -> OffsetRecord {
+    OffsetRecord { offset: -1, leader_epoch: -1, metadata: String::new(), commit_ms: -1 }
+}

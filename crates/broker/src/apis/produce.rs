@@ -1,0 +1,178 @@
+//! Produce: batches are checked and appended as they were sent. Every partition of a request has a result of its own.
+
+use bytes::{Bytes, BytesMut};
+use futures::future::join_all;
+use millstream_log::{Ack, Append, AppendedPart, LogError};
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceResponse};
+use millstream_protocol::messages::{Message, ProduceRequest, ProduceResponse};
+use millstream_protocol::records::{BatchHeader, Codec, set_log_append_time, validate};
+use uuid::Uuid;
+
+use super::{Api, Context, LEADER_EPOCH, words};
+use crate::BrokerError;
+use crate::error::log_code;
+use crate::topics::{Topic, name};
+
+/// Topic ids instead of names.
+const IDS_SINCE: i16 = 13;
+/// zstd may be sent.
+const ZSTD_SINCE: i16 = 7;
+
+pub(crate) struct Produce;
+
+/// Why a batch was not taken.
+struct Refusal {
+    code: ErrorCode,
+    words: Option<String>,
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, why: &dyn std::fmt::Display) -> Self {
+        Refusal { code, words: words(why) }
+    }
+}
+
+impl Api for Produce {
+    type Request = ProduceRequest;
+
+    const VERSIONS: std::ops::RangeInclusive<i16> = ProduceRequest::VERSIONS;
+    const ADVERTISED_SINCE: i16 = 0;
+    const PIPELINED: bool = true;
+
+    fn is_answered(request: &ProduceRequest) -> bool {
+        request.acks != 0
+    }
+
+    /// Appends are begun here, so that two requests of a connection come into the log in their order; their end is waited for later.
+    fn handle(context: Context, request: ProduceRequest) -> impl Future<Output = ProduceResponse> + Send + 'static {
+        let acks = request.acks;
+        let mut topics = Vec::with_capacity(request.topic_data.len().min(64));
+        for topic in request.topic_data {
+            let (name, id) = (topic.name, topic.topic_id);
+            let partitions: Vec<_> = topic
+                .partition_data
+                .into_iter()
+                .map(|data| (data.index, append(&context, acks, &name, id, data)))
+                .collect();
+            topics.push((name, id, partitions));
+        }
+        async move {
+            let mut responses = Vec::with_capacity(topics.len());
+            for (name, topic_id, partitions) in topics {
+                let partition_responses = join_all(partitions.into_iter().map(|(index, begun)| async move {
+                    match begun {
+                        Ok(begun) => answer(index, begun.appended.await, begun.append_time_ms),
+                        Err(refusal) => refused(index, refusal),
+                    }
+                }))
+                .await;
+                responses.push(TopicProduceResponse { name, topic_id, partition_responses });
+            }
+            ProduceResponse { responses, ..ProduceResponse::default() }
+        }
+    }
+}
+
+struct Begun {
+    appended: millstream_log::Appended,
+    append_time_ms: i64,
+}
+
+fn append(context: &Context, acks: i16, name: &str, id: Uuid, data: PartitionProduceData) -> Result<Begun, Refusal> {
+    let ack = match acks {
+        -1 => Ack::Durable,
+        0 | 1 => Ack::Written,
+        other => {
+            return Err(Refusal::new(
+                ErrorCode::InvalidRequiredAcks,
+                &format!("acks={other}: ask for -1 (all), 0 or 1"),
+            ));
+        }
+    };
+    if context.version < IDS_SINCE && name::is_internal(name) {
+        return Err(Refusal::new(
+            ErrorCode::InvalidTopic,
+            &format!("topic {name} is internal: names beginning with '__' are"),
+        ));
+    }
+    let topic = context
+        .topic(name, id, context.version >= IDS_SINCE)
+        .map_err(|code| Refusal::new(code, &BrokerError::UnknownTopic(name.to_string())))?;
+    let partition = topic.partition(data.index).map_err(|error| Refusal::new(error.code(), &error))?;
+    let mut records = data.records.unwrap_or_default();
+    let now_ms = context.broker.config.clock.now_ms();
+    let header = check(context.version, &topic, &records, now_ms)?;
+    let mut append_time_ms = -1;
+    if topic.log_append_time {
+        append_time_ms = now_ms;
+        let mut stamped = BytesMut::from(records);
+        set_log_append_time(&mut stamped, now_ms);
+        records = stamped.freeze();
+    }
+    topic.counters.add_in(header.record_count as u64, records.len() as u64);
+    let part = Append { partition: partition.topic_partition().clone(), batches: records, leader_epoch: LEADER_EPOCH };
+    Ok(Begun { appended: context.broker.log.append_with(vec![part], ack), append_time_ms })
+}
+
+fn check(version: i16, topic: &Topic, records: &Bytes, now_ms: i64) -> Result<BatchHeader, Refusal> {
+    let batches = validate(records).map_err(|error| Refusal::new(error.error_code(), &error))?;
+    let [batch] = &batches[..] else {
+        let why = format!("{} batches for one partition: exactly one is to be sent", batches.len());
+        return Err(Refusal::new(ErrorCode::InvalidRecord, &why));
+    };
+    let header = batch.header;
+    if records.len() > topic.batch_bytes_max {
+        let why = format!(
+            "a batch of {} bytes; max.message.bytes of topic {} is {}",
+            records.len(),
+            topic.name,
+            topic.batch_bytes_max
+        );
+        return Err(Refusal::new(ErrorCode::MessageTooLarge, &why));
+    }
+    if version < ZSTD_SINCE && header.codec().is_ok_and(|codec| codec == Codec::Zstd) {
+        return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, &"zstd needs a client that speaks Produce 7"));
+    }
+    if header.is_transactional() {
+        return Err(Refusal::new(ErrorCode::InvalidTxnState, &"transactions are not served"));
+    }
+    let ahead_ms = header.max_timestamp.saturating_sub(now_ms);
+    let behind_ms = now_ms.saturating_sub(header.base_timestamp);
+    if !topic.log_append_time && (ahead_ms > topic.timestamp_after_max_ms || behind_ms > topic.timestamp_before_max_ms)
+    {
+        let why = format!(
+            "time stamps {} to {} are outside message.timestamp.before.max.ms and message.timestamp.after.max.ms of topic {}",
+            header.base_timestamp, header.max_timestamp, topic.name
+        );
+        return Err(Refusal::new(ErrorCode::InvalidTimestamp, &why));
+    }
+    Ok(header)
+}
+
+fn answer(index: i32, result: Result<Vec<AppendedPart>, LogError>, append_time_ms: i64) -> PartitionProduceResponse {
+    match result.as_deref() {
+        Ok([part, ..]) => PartitionProduceResponse {
+            index,
+            base_offset: part.base_offset,
+            log_append_time_ms: append_time_ms,
+            log_start_offset: part.log_start_offset,
+            ..PartitionProduceResponse::default()
+        },
+        Ok([]) => refused(index, Refusal::new(ErrorCode::UnknownServerError, &"the log gave no result")),
+        Err(error) => {
+            tracing::warn!(%error, "append refused");
+            refused(index, Refusal::new(log_code(error), error))
+        }
+    }
+}
+
+fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        error_code: refusal.code,
+        base_offset: -1,
+        error_message: refusal.words,
+        ..PartitionProduceResponse::default()
+    }
+}

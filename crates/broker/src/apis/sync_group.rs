@@ -1,0 +1,32 @@
+//! SyncGroup: a member waits for its assignment; the leader brings everybody's.
+
+use millstream_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
+
+use super::{Api, Context, group_code};
+use crate::groups::group::Sync;
+
+pub(crate) struct SyncGroup;
+
+impl Api for SyncGroup {
+    type Request = SyncGroupRequest;
+
+    async fn handle(context: Context, request: SyncGroupRequest) -> SyncGroupResponse {
+        let sync = Sync {
+            member_id: request.member_id,
+            instance_id: request.group_instance_id,
+            generation: request.generation_id,
+            protocol_type: request.protocol_type,
+            protocol: request.protocol_name,
+            assignments: request.assignments.into_iter().map(|one| (one.member_id, one.assignment)).collect(),
+        };
+        match context.broker.groups.sync(&request.group_id, sync).await {
+            Ok(synced) => SyncGroupResponse {
+                protocol_type: synced.protocol_type,
+                protocol_name: synced.protocol,
+                assignment: synced.assignment,
+                ..SyncGroupResponse::default()
+            },
+            Err(error) => SyncGroupResponse { error_code: group_code(error), ..SyncGroupResponse::default() },
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The broker: log, topics and groups under one roof, and the work that goes on by itself.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_log::Log;
+use tokio::sync::watch;
+
+use crate::groups::coordinator::Coordinator;
+use crate::runtime::blocking;
+use crate::stats::TopicStats;
+use crate::topics::Topics;
+use crate::{BrokerConfig, BrokerError};
+
+/// A single node. Serves any number of listeners ([`Broker::serve`]) and the process it lives in (`embedded.rs`).
+#[derive(Debug)]
+pub struct Broker {
+    pub(crate) log: Log,
+    pub(crate) config: Arc<BrokerConfig>,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) groups: Arc<Coordinator>,
+    stop: watch::Sender<bool>,
+}
+
+impl Broker {
+    /// Reads topics and groups from the log and starts what goes on by itself: groups' time-outs, retention, expiry. To be called inside of a
+    /// tokio runtime; blocks while it reads.
+    ///
+    /// # Errors
+    /// What the log says, or a record of the internal topics that is damaged.
+    pub fn open(log: Log, config: BrokerConfig) -> Result<Arc<Self>, BrokerError> {
+        for (name, value) in &config.topic_defaults {
+            crate::configs::topic::check(name, value).map_err(BrokerError::InvalidConfig)?;
+        }
+        let config = Arc::new(config);
+        let (topics, groups) = blocking(|| {
+            let topics = Arc::new(Topics::open(log.clone(), config.clone())?);
+            let groups = Coordinator::open(&log, config.clone())?;
+            Ok::<_, BrokerError>((topics, Arc::new(groups)))
+        })?;
+        let broker = Arc::new(Broker { log, config, topics, groups, stop: watch::Sender::new(false) });
+        let (groups, mut stopping) = (broker.groups.clone(), broker.stopping());
+        tokio::spawn(async move {
+            tokio::select! { () = groups.run() => {} _ = stopping.wait_for(|stop| *stop) => {} }
+        });
+        let (keeper, mut stopping) = (broker.clone(), broker.stopping());
+        tokio::spawn(async move {
+            tokio::select! { () = keeper.keep() => {} _ = stopping.wait_for(|stop| *stop) => {} }
+        });
+        Ok(broker)
+    }
+
+    /// Retention of topics, expiry of offsets, and the internal topics written anew when they are large.
+    async fn keep(self: Arc<Self>) {
+        let mut round = tokio::time::interval(Duration::from_millis(self.config.retention_check_interval_ms.max(1)));
+        round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            round.tick().await;
+            let (log, now_ms) = (self.log.clone(), self.config.clock.now_ms());
+            match tokio::task::spawn_blocking(move || log.enforce_retention(now_ms)).await {
+                Ok(Ok(report)) if report.segments > 0 => {
+                    tracing::info!(segments = report.segments, bytes = report.bytes, "retention removed old segments");
+                }
+                Ok(Err(error)) => tracing::warn!(%error, "retention failed; it is tried again"),
+                _ => {}
+            }
+            if let Err(error) = self.groups.expire().await {
+                tracing::warn!(%error, "expiry of offsets failed; it is tried again");
+            }
+            if let Err(error) = self.topics.rewrite_if_large().await {
+                tracing::warn!(%error, "the log of topics could not be written anew; it is tried again");
+            }
+        }
+    }
+
+    /// Stops: connections are closed after their answers, waiting fetches are answered, nothing new is taken. [`Broker::serve`] returns
+    /// then. The log stays open; whoever opened it closes it.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Whether [`Broker::stop`] was called, as it changes.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// The cluster's id.
+    pub fn cluster_id(&self) -> &str {
+        self.log.cluster_id()
+    }
+
+    /// What it was told when it opened.
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// Groups and their offsets.
+    pub fn groups(&self) -> &Arc<Coordinator> {
+        &self.groups
+    }
+
+    /// Host and port that a client is told which reached the broker at `local`.
+    pub(crate) fn address_for(&self, local: SocketAddr) -> (String, u16) {
+        if let Some(advertised) = &self.config.advertised {
+            return advertised.clone();
+        }
+        let host = match local.ip().to_canonical() {
+            ip if ip.is_loopback() => "localhost".to_string(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => ip.to_string(),
+        };
+        (host, local.port())
+    }
+
+    /// Deletes a topic, its records, and what groups had read of it.
+    pub(crate) async fn delete_topic(&self, name: &str) -> Result<(), BrokerError> {
+        self.topics.delete(name).await?;
+        self.groups.topic_deleted(name).await
+    }
+
+    /// What went through each topic, and what is there; also internal ones.
+    pub fn topic_stats(&self) -> Vec<TopicStats> {
+        let all = self.topics.all();
+        let each = all.iter().map(|topic| {
+            let records = |partition: &Arc<millstream_log::Partition>| {
+                (partition.high_watermark() - partition.log_start_offset()).max(0) as u64
+            };
+            TopicStats {
+                name: topic.name.to_string(),
+                internal: topic.is_internal(),
+                partitions: topic.partitions.len() as i32,
+                records_in: 0,
+                bytes_in: 0,
+                records_out: 0,
+                bytes_out: 0,
+                records: topic.partitions.iter().map(records).sum(),
+                size_bytes: topic.partitions.iter().map(|partition| partition.size_bytes()).sum(),
+            }
+            .with_counters(&topic.counters)
+        });
+        each.collect()
+    }
+}

@@ -1,0 +1,279 @@
+//! One connection: frames in, answers out in the order of the requests.
+//!
+//! Requests of a pipelined API (Produce) begin while earlier ones are on their way; any other waits until it is alone, so that a client sees
+//! what it did before. Memory for a frame grows only as its bytes come in, an idle connection holds none.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesOrdered, StreamExt};
+use millstream_protocol::codec::{DecodeError, Frame, Reader};
+use millstream_protocol::{ApiKey, ErrorCode, RequestHeader, encode_response};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::Broker;
+use crate::apis::{self, Context};
+
+/// Bytes of a length prefix.
+const LENGTH_BYTES: usize = 4;
+/// Room made for reading at a time; a frame that is being received gets as much again as it has.
+const READ_BYTES_MIN: usize = 16 << 10;
+/// Requests that may be on their way at a time …
+const IN_FLIGHT_MAX: usize = 64;
+/// … and their bytes, beyond one request.
+const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
+/// Pieces in one write.
+const SLICES_MAX: usize = 64;
+
+/// Why a connection is closed from this side.
+#[derive(Debug, thiserror::Error)]
+enum Close {
+    #[error("the client is gone")]
+    Gone,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Length(String),
+    #[error("request {api} version {version} of client {client:?} is not served")]
+    Unsupported { api: String, version: i16, client: String },
+    #[error("request of {bytes} bytes cannot be read: {error}")]
+    Malformed { bytes: usize, error: DecodeError },
+}
+
+type Answer = BoxFuture<'static, Option<Frame>>;
+
+pub(crate) struct Connection {
+    broker: Arc<Broker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    input: BytesMut,
+    in_flight: FuturesOrdered<Answer>,
+    in_flight_sizes: VecDeque<usize>,
+    /// The request that is on its way has to be alone.
+    is_alone: bool,
+    output: VecDeque<Bytes>,
+    client_id: Arc<str>,
+}
+
+impl Connection {
+    pub fn new(broker: Arc<Broker>, stream: TcpStream, peer: SocketAddr) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr()?;
+        Ok(Connection {
+            broker,
+            stream,
+            peer,
+            local,
+            input: BytesMut::new(),
+            in_flight: FuturesOrdered::new(),
+            in_flight_sizes: VecDeque::new(),
+            is_alone: false,
+            output: VecDeque::new(),
+            client_id: "".into(),
+        })
+    }
+
+    pub async fn run(mut self) {
+        match self.answer_all().await {
+            Ok(()) | Err(Close::Gone) => tracing::trace!(peer = %self.peer, "connection ended"),
+            Err(Close::Io(error)) => tracing::debug!(peer = %self.peer, %error, "connection broke"),
+            Err(why) => tracing::warn!(peer = %self.peer, "connection closed: {why}"),
+        }
+    }
+
+    async fn answer_all(&mut self) -> Result<(), Close> {
+        let mut stopping = self.broker.stopping();
+        loop {
+            while self.may_begin() && self.begin_next()? {}
+            // What is ready goes out together.
+            while let Some(Some(answer)) = self.in_flight.next().now_or_never() {
+                self.answered(answer);
+            }
+            if !self.output.is_empty() {
+                self.write_all().await?;
+                continue;
+            }
+            let is_idle = self.in_flight.is_empty();
+            let may_read = self.may_begin();
+            tokio::select! {
+                biased;
+                Some(answer) = self.in_flight.next(), if !is_idle => self.answered(answer),
+                filled = fill(&self.stream, &mut self.input, self.broker.config.request_bytes_max), if may_read => filled?,
+                // A request that is alone keeps this side from reading; that the client went away is seen all the same.
+                gone = peer_gone(&self.stream), if !may_read => return Err(gone),
+                _ = stopping.wait_for(|stop| *stop), if is_idle => return Ok(()),
+            }
+        }
+    }
+
+    fn answered(&mut self, answer: Option<Frame>) {
+        self.in_flight_sizes.pop_front();
+        self.is_alone = false;
+        self.output.extend(answer.into_iter().flat_map(Frame::into_pieces));
+    }
+
+    fn may_begin(&self) -> bool {
+        let bytes: usize = self.in_flight_sizes.iter().sum();
+        !self.is_alone
+            && self.in_flight.len() < IN_FLIGHT_MAX
+            && (bytes < IN_FLIGHT_BYTES_MAX || self.in_flight.is_empty())
+    }
+
+    /// Begins the request at the front of what came in. False: it is not whole yet, or has to wait until it is alone.
+    fn begin_next(&mut self) -> Result<bool, Close> {
+        let Some(length) = frame_length(&self.input, self.broker.config.request_bytes_max)? else {
+            return Ok(false);
+        };
+        let Some(body) = self.input.get(LENGTH_BYTES..LENGTH_BYTES + length) else {
+            return Ok(false);
+        };
+        let (api_key, version) = match body {
+            [a, b, c, d, ..] => (i16::from_be_bytes([*a, *b]), i16::from_be_bytes([*c, *d])),
+            _ => return Err(Close::Length(format!("a frame of {length} bytes has no room for a request"))),
+        };
+        let entry = apis::find(api_key, version);
+        if !entry.is_some_and(|entry| entry.pipelined) && !self.in_flight.is_empty() {
+            self.is_alone = true;
+            return Ok(false);
+        }
+        self.input.advance(LENGTH_BYTES);
+        let frame = self.input.split_to(length).freeze();
+        let mut reader = Reader::new(&frame);
+        let malformed = |error| Close::Malformed { bytes: length, error };
+        let header = RequestHeader::read(&mut reader).map_err(malformed)?;
+        let answer = match entry {
+            Some(entry) => {
+                let client_id = header.client_id.as_deref().unwrap_or_default();
+                if *self.client_id != *client_id {
+                    self.client_id = client_id.into();
+                }
+                let context = Context {
+                    broker: self.broker.clone(),
+                    version,
+                    client_id: self.client_id.clone(),
+                    peer: self.peer,
+                    local: self.local,
+                };
+                self.is_alone = !entry.pipelined;
+                (entry.call)(context, &header, &mut reader).map_err(malformed)?
+            }
+            None => {
+                self.is_alone = true;
+                Box::pin(std::future::ready(Some(refuse(&header)?)))
+            }
+        };
+        self.in_flight.push_back(answer);
+        self.in_flight_sizes.push_back(length);
+        Ok(true)
+    }
+
+    async fn write_all(&mut self) -> Result<(), Close> {
+        while !self.output.is_empty() {
+            let slices: Vec<IoSlice<'_>> =
+                self.output.iter().take(SLICES_MAX).map(|piece| IoSlice::new(piece)).collect();
+            let mut written = self.stream.write_vectored(&slices).await?;
+            if written == 0 {
+                return Err(Close::Gone);
+            }
+            while let Some(piece) = self.output.front_mut()
+                && written > 0
+            {
+                let part = written.min(piece.len());
+                piece.advance(part);
+                written -= part;
+                if piece.is_empty() {
+                    self.output.pop_front();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// ApiVersions of a version that is not known is answered in version 0, so that any client can go on; anything else ends the connection.
+fn refuse(header: &RequestHeader) -> Result<Frame, Close> {
+    if header.api() == Some(ApiKey::ApiVersions) {
+        let response = apis::unsupported_api_versions(ErrorCode::UnsupportedVersion);
+        return Ok(encode_response(&response, 0, header.correlation_id));
+    }
+    Err(Close::Unsupported {
+        api: header.api().map_or_else(
+            || format!("key {}", header.api_key),
+            |key| format!("{} (key {})", key.name(), header.api_key),
+        ),
+        version: header.api_version,
+        client: header.client_id.clone().unwrap_or_default(),
+    })
+}
+
+/// The length that the frame at the front states, once its prefix is there.
+fn frame_length(input: &[u8], bytes_max: usize) -> Result<Option<usize>, Close> {
+    let Some(prefix) = input.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+    match usize::try_from(i32::from_be_bytes(*prefix)) {
+        Ok(length) if length <= bytes_max => Ok(Some(length)),
+        _ => Err(Close::Length(match prefix {
+            b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" => {
+                "this looks like HTTP; Kafka's protocol is spoken here".to_string()
+            }
+            [0x16, 0x03, ..] => {
+                "this looks like TLS; the listener is plaintext (security.protocol=PLAINTEXT)".to_string()
+            }
+            _ => format!(
+                "a frame states a length of {}; socket.request.max.bytes is {bytes_max}",
+                i32::from_be_bytes(*prefix)
+            ),
+        })),
+    }
+}
+
+/// Reads what there is. Nothing is taken from memory before the client has sent something.
+async fn fill(stream: &TcpStream, input: &mut BytesMut, bytes_max: usize) -> Result<(), Close> {
+    loop {
+        stream.readable().await?;
+        let missing = match frame_length(input, bytes_max)? {
+            Some(length) => (LENGTH_BYTES + length).saturating_sub(input.len()),
+            None => 0,
+        };
+        input.reserve(missing.min(input.len()).max(READ_BYTES_MIN));
+        match stream.try_read_buf(input) {
+            Ok(0) => return Err(Close::Gone),
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Resolves when the client has closed its side with nothing more to read.
+async fn peer_gone(stream: &TcpStream) -> Close {
+    let mut byte = [0];
+    match stream.peek(&mut byte).await {
+        Ok(0) => Close::Gone,
+        // There is another request, which waits for its turn: reading goes on after that.
+        Ok(_) => pending().await,
+        Err(error) => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_believed_only_within_bounds() {
+        assert!(matches!(frame_length(b"\x00\x00", 100), Ok(None)));
+        assert!(matches!(frame_length(b"\x00\x00\x00\x64", 100), Ok(Some(100))));
+        assert!(matches!(frame_length(b"\x00\x00\x00\x65", 100), Err(Close::Length(_))));
+        assert!(matches!(frame_length(b"\xff\xff\xff\xff", 100), Err(Close::Length(_))));
+        let Err(Close::Length(words)) = frame_length(b"GET / HTTP/1.1", 100) else { panic!("HTTP is refused") };
+        assert!(words.contains("HTTP"));
+    }
+}

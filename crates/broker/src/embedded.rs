@@ -1,0 +1,143 @@
+//! The log for the process the broker lives in: the same topics, without a socket, also the internal ones, and appends over many partitions.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use millstream_log::Append;
+use millstream_protocol::records::batches;
+use tokio::sync::watch;
+
+use crate::runtime::blocking;
+use crate::{Broker, BrokerError};
+
+/// A topic that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Name.
+    pub name: String,
+    /// Number of partitions.
+    pub partitions: i32,
+}
+
+/// Offsets of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionOffsets {
+    /// First offset that is still there.
+    pub log_start: i64,
+    /// Offset after the last durable, visible record.
+    pub high_watermark: i64,
+}
+
+/// Records for one partition of an atomic append: whole v2 batches.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// One or more batches.
+    pub batches: Bytes,
+}
+
+impl Broker {
+    /// Makes the topic if it is not there, with `partitions` (0: the default) and `configs` under Kafka's names. What is there stays as it is.
+    pub async fn ensure_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: &[(String, String)],
+    ) -> Result<TopicInfo, BrokerError> {
+        let partitions = if partitions == 0 { -1 } else { partitions };
+        let configs: BTreeMap<String, String> = configs.iter().cloned().collect();
+        let topic = self.topics.ensure(name, partitions, configs).await?;
+        Ok(TopicInfo { name: name.to_string(), partitions: topic.partitions.len() as i32 })
+    }
+
+    /// Deletes a topic with all its records; also what groups had read of it.
+    pub async fn remove_topic(&self, name: &str) -> Result<(), BrokerError> {
+        self.delete_topic(name).await
+    }
+
+    /// Sets some of a topic's own configurations; an empty value goes back to the default.
+    pub async fn set_topic_configs(&self, name: &str, configs: &[(String, String)]) -> Result<(), BrokerError> {
+        let configs = configs.to_vec();
+        let change = move |own: &BTreeMap<String, String>| {
+            let mut changed = own.clone();
+            for (key, value) in configs {
+                match value.is_empty() {
+                    true => changed.remove(&key),
+                    false => changed.insert(key, value),
+                };
+            }
+            Ok(changed)
+        };
+        self.topics.set_configs(name, change).await
+    }
+
+    /// All topics by name, also internal ones.
+    pub fn topics(&self) -> Vec<TopicInfo> {
+        let all = self.topics.all();
+        all.iter()
+            .map(|topic| TopicInfo { name: topic.name.to_string(), partitions: topic.partitions.len() as i32 })
+            .collect()
+    }
+
+    /// Offsets of a partition.
+    pub fn offsets(&self, topic: &str, partition: i32) -> Result<PartitionOffsets, BrokerError> {
+        let partition = self.partition(topic, partition)?;
+        Ok(PartitionOffsets { log_start: partition.log_start_offset(), high_watermark: partition.high_watermark() })
+    }
+
+    /// First offset whose record's time stamp is at or after `timestamp_ms`.
+    pub async fn offset_for_timestamp(
+        &self,
+        topic: &str,
+        partition: i32,
+        timestamp_ms: i64,
+    ) -> Result<Option<i64>, BrokerError> {
+        let partition = self.partition(topic, partition)?;
+        let found = blocking(|| partition.offset_for_timestamp(timestamp_ms))?;
+        Ok(found.map(|found| found.offset))
+    }
+
+    /// Whole batches from the one that holds `offset`, about `max_bytes` but at least one, never past the high watermark; empty at the end.
+    pub async fn read(&self, topic: &str, partition: i32, offset: i64, max_bytes: usize) -> Result<Bytes, BrokerError> {
+        let partition = self.partition(topic, partition)?;
+        Ok(blocking(|| partition.read(offset, max_bytes))?)
+    }
+
+    /// One atomic append over all partitions named; durable when it returns. Gives each part's first offset.
+    pub async fn append(&self, parts: Vec<Part>) -> Result<Vec<i64>, BrokerError> {
+        let mut appends = Vec::with_capacity(parts.len());
+        for part in parts {
+            let found = self.topics.get(&part.topic).ok_or_else(|| BrokerError::UnknownTopic(part.topic.clone()))?;
+            let partition = found.partition(part.partition)?;
+            let records = batches(&part.batches).map_while(Result::ok);
+            let records = records.map(|(header, _)| header.record_count.max(0) as u64).sum();
+            found.counters.add_in(records, part.batches.len() as u64);
+            appends.push(Append::new(partition.topic_partition().clone(), part.batches));
+        }
+        if appends.is_empty() {
+            return Ok(Vec::new());
+        }
+        let appended = self.log.append(appends).await?;
+        Ok(appended.iter().map(|part| part.base_offset).collect())
+    }
+
+    /// The partition's high watermark as it moves.
+    pub fn watch(&self, topic: &str, partition: i32) -> Result<watch::Receiver<i64>, BrokerError> {
+        Ok(self.partition(topic, partition)?.watch())
+    }
+
+    /// Forgets records before `before`.
+    pub async fn delete_records(&self, topic: &str, partition: i32, before: i64) -> Result<(), BrokerError> {
+        let partition = self.partition(topic, partition)?;
+        blocking(|| partition.delete_records(before))?;
+        Ok(())
+    }
+
+    fn partition(&self, topic: &str, number: i32) -> Result<std::sync::Arc<millstream_log::Partition>, BrokerError> {
+        let found = self.topics.get(topic).ok_or_else(|| BrokerError::UnknownTopic(topic.to_string()))?;
+        found.partition(number).cloned()
+    }
+}

@@ -1,0 +1,702 @@
+//! The group coordinator: all groups, their committed offsets, the clock, and the log of both.
+//!
+//! Groups decide ([`super::group`]); here parked requests find their answers, records are written to `__consumer_offsets`, and what was
+//! committed becomes visible once it is durable.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use millstream_log::{Log, LogError};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::group::{
+    Effect, Group, GroupError, GroupState, Join, JoinAnswer, JoinRefused, Member, Sync, SyncAnswer, Ticket,
+};
+use super::record::{Entry, OffsetRecord};
+use crate::internal_log::{InternalLog, KeyValue};
+use crate::runtime::{blocking, to_the_end};
+use crate::topics::OFFSETS_TOPIC;
+use crate::{BrokerConfig, BrokerError};
+
+/// Longest name that a group keeps: every version of every answer can carry it.
+const TEXT_BYTES_MAX: usize = 16 << 10;
+/// How much of a client's id becomes part of a member's.
+const MEMBER_ID_PREFIX_MAX: usize = 249;
+/// The ticker sleeps at least so long, so that many groups with near deadlines do not keep it busy.
+const TICK_MS: i64 = 10;
+
+/// An offset to be committed.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Next offset to be read.
+    pub offset: i64,
+    /// Leader epoch, -1 if not known.
+    pub leader_epoch: i32,
+    /// The committer's note.
+    pub metadata: String,
+}
+
+/// Who commits.
+#[derive(Debug, Clone, Default)]
+pub struct Committer {
+    /// Member id, empty for a simple consumer.
+    pub member_id: String,
+    /// `group.instance.id` of a static member.
+    pub instance_id: Option<String>,
+    /// Generation, -1 for a simple consumer.
+    pub generation: i32,
+}
+
+/// A member as administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberDescription {
+    /// Member id.
+    pub id: String,
+    /// `group.instance.id` of a static member.
+    pub instance_id: Option<String>,
+    /// The client's id.
+    pub client_id: String,
+    /// The client's address.
+    pub client_host: String,
+    /// Metadata for the assignor in use.
+    pub metadata: bytes::Bytes,
+    /// Assignment.
+    pub assignment: bytes::Bytes,
+}
+
+/// A group as administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupDescription {
+    /// Name.
+    pub id: String,
+    /// Where it stands.
+    pub state: GroupState,
+    /// `consumer`, …; empty for a group that only ever had offsets committed.
+    pub protocol_type: String,
+    /// The assignor in use, if the group is stable.
+    pub protocol: String,
+    /// Members.
+    pub members: Vec<MemberDescription>,
+}
+
+#[derive(Debug)]
+struct Committed {
+    value: OffsetRecord,
+    /// Offset of its record: commits that race become visible in the order of the log.
+    position: i64,
+}
+
+#[derive(Debug)]
+struct Held {
+    group: Group,
+    offsets: BTreeMap<(String, i32), Committed>,
+    /// Since when it has no members, in milliseconds since 1970.
+    empty_since_ms: i64,
+    /// Appends that are on their way.
+    in_flight: usize,
+}
+
+impl Held {
+    fn new(id: &str, now_ms: i64) -> Self {
+        Held { group: Group::new(id), offsets: BTreeMap::new(), empty_since_ms: now_ms, in_flight: 0 }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    groups: HashMap<String, Held>,
+    joins: HashMap<Ticket, oneshot::Sender<JoinAnswer>>,
+    syncs: HashMap<Ticket, oneshot::Sender<SyncAnswer>>,
+    next_ticket: Ticket,
+    /// When the ticker wakes.
+    wakes_ms: i64,
+    /// Appends that are on their way, over all groups.
+    in_flight: usize,
+    chance: fastrand::Rng,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Coordinator {
+    config: Arc<BrokerConfig>,
+    log: InternalLog,
+    inner: Mutex<Inner>,
+    started: Instant,
+    wake: Notify,
+}
+
+impl Coordinator {
+    /// Reads groups and offsets. Blocks.
+    pub(crate) fn open(log: &Log, config: Arc<BrokerConfig>) -> Result<Self, BrokerError> {
+        let log = InternalLog::open(log, OFFSETS_TOPIC)?;
+        let mut groups: HashMap<String, Held> = HashMap::new();
+        let now_ms = config.clock.now_ms();
+        log.replay(|position, key, value| match Entry::decode(key, value) {
+            Some(Entry::Offset { group, topic, partition, value }) => {
+                let held = groups.entry(group.clone()).or_insert_with(|| Held::new(&group, now_ms));
+                match value {
+                    Some(value) => drop(held.offsets.insert((topic, partition), Committed { value, position })),
+                    None => drop(held.offsets.remove(&(topic, partition))),
+                }
+            }
+            Some(Entry::Group { group, value: Some(record) }) => {
+                let held = groups.entry(group.clone()).or_insert_with(|| Held::new(&group, now_ms));
+                held.empty_since_ms = record.written_ms;
+                held.group = Group::restore(&group, record, 0);
+            }
+            Some(Entry::Group { group, value: None }) => drop(groups.remove(&group)),
+            None => tracing::warn!(position, "a record of {OFFSETS_TOPIC} is not understood: skipped"),
+        })?;
+        groups.retain(|_, held| !held.group.is_vacant() || !held.offsets.is_empty() || held.group.generation() > 0);
+        let inner = Inner {
+            groups,
+            wakes_ms: i64::MAX,
+            chance: fastrand::Rng::with_seed(config.seed),
+            // Tickets start at 1 so that 0 is never one.
+            next_ticket: 1,
+            ..Inner::default()
+        };
+        Ok(Coordinator { config, log, inner: Mutex::new(inner), started: Instant::now(), wake: Notify::new() })
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.started.elapsed().as_millis() as i64
+    }
+
+    /// A member joins; resolves when the group has an answer.
+    pub async fn join(self: &Arc<Self>, group_id: &str, mut join: Join) -> JoinAnswer {
+        let refuse = |error, member_id: &str| Err(JoinRefused { error, member_id: member_id.to_string() });
+        if group_id.is_empty() || group_id.len() > TEXT_BYTES_MAX {
+            return refuse(GroupError::InvalidGroupId, &join.member_id);
+        }
+        let names = join.protocols.iter().map(|(name, _)| name).chain([&join.protocol_type]).chain(&join.instance_id);
+        if names.into_iter().any(|name| name.len() > TEXT_BYTES_MAX) {
+            return refuse(GroupError::InconsistentProtocol, &join.member_id);
+        }
+        let bounds = self.config.group_min_session_timeout_ms..=self.config.group_max_session_timeout_ms;
+        if !bounds.contains(&join.session_timeout_ms) {
+            return refuse(GroupError::InvalidSessionTimeout, &join.member_id);
+        }
+        let member_id = join.member_id.clone();
+        let answer = {
+            let mut inner = self.inner.lock();
+            if !inner.groups.contains_key(group_id) && !member_id.is_empty() {
+                return refuse(GroupError::UnknownMemberId, &member_id);
+            }
+            let prefix = join.instance_id.as_ref().unwrap_or(&join.client_id);
+            let prefix: String = prefix.chars().take(MEMBER_ID_PREFIX_MAX).collect();
+            join.fresh_member_id = format!("{prefix}-{}", uuid(&mut inner.chance));
+            let (sender, receiver) = oneshot::channel();
+            let ticket = inner.take_ticket();
+            inner.joins.insert(ticket, sender);
+            let now_ms = self.config.clock.now_ms();
+            inner.groups.entry(group_id.to_string()).or_insert_with(|| Held::new(group_id, now_ms));
+            let size_max = self.config.group_max_size;
+            self.with_group(&mut inner, group_id, |group, now_ms, effects| {
+                group.join(now_ms, ticket, join, size_max, effects);
+            });
+            inner.forget_if_nothing(group_id);
+            receiver
+        };
+        answer.await.unwrap_or_else(|_| refuse(GroupError::CoordinatorNotAvailable, &member_id))
+    }
+
+    /// A member asks for its assignment; resolves when there is one.
+    pub async fn sync(self: &Arc<Self>, group_id: &str, sync: Sync) -> SyncAnswer {
+        let answer = {
+            let mut inner = self.inner.lock();
+            if !inner.groups.contains_key(group_id) {
+                return Err(GroupError::UnknownMemberId);
+            }
+            let (sender, receiver) = oneshot::channel();
+            let ticket = inner.take_ticket();
+            inner.syncs.insert(ticket, sender);
+            self.with_group(&mut inner, group_id, |group, now_ms, effects| group.sync(now_ms, ticket, sync, effects));
+            receiver
+        };
+        answer.await.unwrap_or(Err(GroupError::CoordinatorNotAvailable))
+    }
+
+    /// A member is alive.
+    pub fn heartbeat(
+        self: &Arc<Self>,
+        group_id: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), GroupError> {
+        let mut inner = self.inner.lock();
+        self.with_group(&mut inner, group_id, |group, now_ms, _| {
+            group.heartbeat(now_ms, member_id, instance_id, generation)
+        })
+        .unwrap_or(Err(GroupError::UnknownMemberId))
+    }
+
+    /// A member leaves, or is made to.
+    pub fn leave(
+        self: &Arc<Self>,
+        group_id: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+    ) -> Result<(), GroupError> {
+        let mut inner = self.inner.lock();
+        self.with_group(&mut inner, group_id, |group, now_ms, effects| {
+            group.leave(now_ms, member_id, instance_id, effects)
+        })
+        .unwrap_or(Err(GroupError::UnknownMemberId))
+    }
+
+    /// Runs a change on a group and carries out what it asks for. `None`: there is no such group.
+    fn with_group<T>(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        group_id: &str,
+        change: impl FnOnce(&mut Group, i64, &mut Vec<Effect>) -> T,
+    ) -> Option<T> {
+        let now_ms = self.now_ms();
+        let held = inner.groups.get_mut(group_id)?;
+        let had_members = !held.group.is_vacant();
+        let mut effects = Vec::new();
+        let out = change(&mut held.group, now_ms, &mut effects);
+        if had_members && held.group.is_vacant() {
+            held.empty_since_ms = self.config.clock.now_ms();
+        }
+        if let Some(next_ms) = held.group.next_deadline_ms()
+            && next_ms < inner.wakes_ms
+        {
+            inner.wakes_ms = next_ms;
+            self.wake.notify_one();
+        }
+        for effect in effects {
+            match effect {
+                // A client that went away does not hear the answer; its session time-out tells.
+                Effect::Joined(ticket, answer) => drop(inner.joins.remove(&ticket).map(|to| to.send(answer))),
+                Effect::Synced(ticket, answer) => drop(inner.syncs.remove(&ticket).map(|to| to.send(answer))),
+                Effect::Persist(mut record) => {
+                    record.written_ms = self.config.clock.now_ms();
+                    let entry = Entry::Group { group: group_id.to_string(), value: Some(record.clone()) };
+                    let written = self.append(inner, group_id, &[entry.encode()]);
+                    let (this, group_id) = (self.clone(), group_id.to_string());
+                    tokio::spawn(async move {
+                        let result = written.await;
+                        if let Err(error) = &result {
+                            tracing::warn!(group = %group_id, %error, "the group could not be written");
+                        }
+                        let mut inner = this.inner.lock();
+                        this.landed(&mut inner, &group_id);
+                        let ok = result.is_ok();
+                        this.with_group(&mut inner, &group_id, |group, now_ms, effects| {
+                            group.persisted(now_ms, record, ok, effects);
+                        });
+                    });
+                }
+            }
+        }
+        Some(out)
+    }
+
+    fn append(
+        &self,
+        inner: &mut Inner,
+        group_id: &str,
+        records: &[KeyValue],
+    ) -> impl Future<Output = Result<i64, LogError>> + Send + 'static {
+        inner.in_flight += 1;
+        if let Some(held) = inner.groups.get_mut(group_id) {
+            held.in_flight += 1;
+        }
+        self.log.append(self.config.clock.now_ms(), records)
+    }
+
+    fn landed(&self, inner: &mut Inner, group_id: &str) {
+        inner.in_flight -= 1;
+        if let Some(held) = inner.groups.get_mut(group_id) {
+            held.in_flight = held.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// Commits offsets: durable and visible when it resolves.
+    ///
+    /// # Errors
+    /// A group's refusal, or the log's.
+    pub async fn commit(
+        self: &Arc<Self>,
+        group_id: &str,
+        by: &Committer,
+        commits: Vec<Commit>,
+    ) -> Result<(), CommitError> {
+        let commit_ms = self.config.clock.now_ms();
+        let entries: Vec<Entry> = commits
+            .into_iter()
+            .map(|commit| Entry::Offset {
+                group: group_id.to_string(),
+                topic: commit.topic,
+                partition: commit.partition,
+                value: Some(OffsetRecord {
+                    offset: commit.offset,
+                    leader_epoch: commit.leader_epoch,
+                    metadata: commit.metadata,
+                    commit_ms,
+                }),
+            })
+            .collect();
+        let written = {
+            let mut inner = self.inner.lock();
+            if !inner.groups.contains_key(group_id) {
+                if by.generation >= 0 {
+                    return Err(GroupError::IllegalGeneration.into());
+                }
+                inner.groups.insert(group_id.to_string(), Held::new(group_id, commit_ms));
+            }
+            let checked = self.with_group(&mut inner, group_id, |group, now_ms, _| {
+                group.check_commit(now_ms, &by.member_id, by.instance_id.as_deref(), by.generation)
+            });
+            if entries.is_empty() || group_id.len() > TEXT_BYTES_MAX {
+                inner.forget_if_nothing(group_id);
+            }
+            if group_id.len() > TEXT_BYTES_MAX {
+                return Err(GroupError::InvalidGroupId.into());
+            }
+            checked.unwrap_or(Err(GroupError::UnknownMemberId))?;
+            let records: Vec<KeyValue> = entries.iter().map(Entry::encode).collect();
+            self.append(&mut inner, group_id, &records)
+        };
+        let (this, group_id) = (self.clone(), group_id.to_string());
+        to_the_end(async move {
+            let result = written.await;
+            let mut inner = this.inner.lock();
+            this.landed(&mut inner, &group_id);
+            let begin = result?;
+            let held = inner.groups.entry(group_id.clone()).or_insert_with(|| Held::new(&group_id, commit_ms));
+            for (position, entry) in (begin..).zip(entries) {
+                let Entry::Offset { topic, partition, value: Some(value), .. } = entry else { continue };
+                let place = held.offsets.entry((topic, partition));
+                place
+                    .and_modify(|there| {
+                        if there.position < position {
+                            *there = Committed { value: value.clone(), position };
+                        }
+                    })
+                    .or_insert(Committed { value, position });
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Committed offsets: those of the partitions named, or all.
+    pub fn offsets(
+        &self,
+        group_id: &str,
+        only: Option<&[(String, i32)]>,
+    ) -> Vec<((String, i32), Option<OffsetRecord>)> {
+        let inner = self.inner.lock();
+        let held = inner.groups.get(group_id);
+        match only {
+            Some(names) => names
+                .iter()
+                .map(|name| {
+                    let found = held.and_then(|held| held.offsets.get(name));
+                    (name.clone(), found.map(|committed| committed.value.clone()))
+                })
+                .collect(),
+            None => held
+                .into_iter()
+                .flat_map(|held| &held.offsets)
+                .map(|(name, committed)| (name.clone(), Some(committed.value.clone())))
+                .collect(),
+        }
+    }
+
+    /// All groups, by name.
+    pub fn list(&self) -> Vec<GroupDescription> {
+        let inner = self.inner.lock();
+        let mut all: Vec<GroupDescription> = inner.groups.values().map(|held| describe(&held.group, false)).collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// A group with its members.
+    pub fn describe(&self, group_id: &str) -> Option<GroupDescription> {
+        self.inner.lock().groups.get(group_id).map(|held| describe(&held.group, true))
+    }
+
+    /// Removes a group and its offsets. Durable when it resolves.
+    pub async fn delete(self: &Arc<Self>, group_id: &str) -> Result<(), CommitError> {
+        let written = {
+            let mut inner = self.inner.lock();
+            let Some(held) = inner.groups.get_mut(group_id) else {
+                return Err(GroupError::GroupIdNotFound.into());
+            };
+            if held.in_flight > 0 {
+                return Err(GroupError::CoordinatorNotAvailable.into());
+            }
+            held.group.remove()?;
+            let records = removal(group_id, held);
+            self.append(&mut inner, group_id, &records)
+        };
+        let (this, group_id) = (self.clone(), group_id.to_string());
+        to_the_end(async move {
+            let result = written.await;
+            let mut inner = this.inner.lock();
+            this.landed(&mut inner, &group_id);
+            match result {
+                Ok(_) => {
+                    inner.groups.remove(&group_id);
+                    Ok(())
+                }
+                Err(error) => {
+                    if let Some(held) = inner.groups.get_mut(&group_id) {
+                        held.group = Group::new(&group_id);
+                    }
+                    Err(error.into())
+                }
+            }
+        })
+        .await
+    }
+
+    /// Forgets committed offsets, if no member of the group reads the topic. Gives an answer for each.
+    pub async fn delete_offsets(
+        self: &Arc<Self>,
+        group_id: &str,
+        names: &[(String, i32)],
+    ) -> Result<Vec<Result<(), GroupError>>, CommitError> {
+        let (written, answers) = {
+            let mut inner = self.inner.lock();
+            let Some(held) = inner.groups.get(group_id) else {
+                return Err(GroupError::GroupIdNotFound.into());
+            };
+            let consumer = held.group.protocol_type().is_none_or(|kind| kind == "consumer");
+            if !consumer && !held.group.is_vacant() {
+                return Err(GroupError::NonEmptyGroup.into());
+            }
+            let subscribed = super::subscription::topics_of(&held.group);
+            let answers: Vec<Result<(), GroupError>> = names
+                .iter()
+                .map(|(topic, _)| match &subscribed {
+                    Some(topics) if !topics.contains(topic) => Ok(()),
+                    _ if held.group.is_vacant() => Ok(()),
+                    _ => Err(GroupError::SubscribedToTopic),
+                })
+                .collect();
+            let records: Vec<KeyValue> = names
+                .iter()
+                .zip(&answers)
+                .filter(|(_, answer)| answer.is_ok())
+                .map(|((topic, partition), _)| tombstone(group_id, topic, *partition))
+                .collect();
+            (self.append(&mut inner, group_id, &records), answers)
+        };
+        let (this, group_id, names) = (self.clone(), group_id.to_string(), names.to_vec());
+        to_the_end(async move {
+            let result = written.await;
+            let mut inner = this.inner.lock();
+            this.landed(&mut inner, &group_id);
+            result?;
+            if let Some(held) = inner.groups.get_mut(&group_id) {
+                for (name, _) in names.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
+                    held.offsets.remove(name);
+                }
+            }
+            Ok(answers)
+        })
+        .await
+    }
+
+    /// A topic was deleted: what was committed for it means nothing any more.
+    pub(crate) async fn topic_deleted(self: &Arc<Self>, topic: &str) -> Result<(), BrokerError> {
+        self.forget(|_, (of, _), _| of == topic).await
+    }
+
+    /// Forgets offsets of groups that have been without members for long, then the groups themselves; writes the log anew if it is large.
+    pub(crate) async fn expire(self: &Arc<Self>) -> Result<(), BrokerError> {
+        let before_ms = self.config.clock.now_ms() - self.config.offsets_retention_ms;
+        self.forget(|held, _, value| {
+            held.group.is_vacant() && held.empty_since_ms < before_ms && value.commit_ms < before_ms
+        })
+        .await?;
+        let vacant: Vec<String> = {
+            let inner = self.inner.lock();
+            let gone = |held: &Held| {
+                held.group.is_vacant()
+                    && held.offsets.is_empty()
+                    && held.in_flight == 0
+                    && held.empty_since_ms < before_ms
+            };
+            inner.groups.iter().filter(|(_, held)| gone(held)).map(|(id, _)| id.clone()).collect()
+        };
+        for id in vacant {
+            if let Err(CommitError::Log(error)) = self.delete(&id).await {
+                return Err(error.into());
+            }
+        }
+        self.rewrite_if_large().await
+    }
+
+    async fn forget(
+        self: &Arc<Self>,
+        what: impl Fn(&Held, &(String, i32), &OffsetRecord) -> bool,
+    ) -> Result<(), BrokerError> {
+        let (written, gone) = {
+            let mut inner = self.inner.lock();
+            let mut gone: Vec<(String, (String, i32), i64)> = Vec::new();
+            for (id, held) in &inner.groups {
+                let matching = held.offsets.iter().filter(|(name, committed)| what(held, name, &committed.value));
+                gone.extend(matching.map(|(name, committed)| (id.clone(), name.clone(), committed.position)));
+            }
+            if gone.is_empty() {
+                return Ok(());
+            }
+            let records: Vec<KeyValue> =
+                gone.iter().map(|(id, (topic, partition), _)| tombstone(id, topic, *partition)).collect();
+            (self.append(&mut inner, "", &records), gone)
+        };
+        let this = self.clone();
+        to_the_end(async move {
+            let result = written.await;
+            let mut inner = this.inner.lock();
+            this.landed(&mut inner, "");
+            result?;
+            for (id, name, position) in gone {
+                if let Some(held) = inner.groups.get_mut(&id)
+                    && held.offsets.get(&name).is_some_and(|committed| committed.position == position)
+                {
+                    held.offsets.remove(&name);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Possible only while nothing is on its way: what is would be neither in the new records nor after them.
+    async fn rewrite_if_large(self: &Arc<Self>) -> Result<(), BrokerError> {
+        let written = {
+            let mut inner = self.inner.lock();
+            if !self.log.is_large() || inner.in_flight > 0 {
+                return Ok(());
+            }
+            let mut records = Vec::new();
+            for (id, held) in &inner.groups {
+                if held.group.generation() > 0 {
+                    let mut record = held.group.record();
+                    record.written_ms = held.empty_since_ms;
+                    records.push(Entry::Group { group: id.clone(), value: Some(record) }.encode());
+                }
+                records.extend(held.offsets.iter().map(|((topic, partition), committed)| {
+                    let (group, topic, partition) = (id.clone(), topic.clone(), *partition);
+                    Entry::Offset { group, topic, partition, value: Some(committed.value.clone()) }.encode()
+                }));
+            }
+            self.append(&mut inner, "", &records)
+        };
+        let this = self.clone();
+        to_the_end(async move {
+            let result = written.await;
+            this.landed(&mut this.inner.lock(), "");
+            let begin = result?;
+            blocking(|| this.log.forget_before(begin))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets time pass for all groups, for as long as the broker lives.
+    pub(crate) async fn run(self: Arc<Self>) {
+        loop {
+            let sleep_ms = {
+                let mut inner = self.inner.lock();
+                let now_ms = self.now_ms();
+                let due: Vec<String> = inner
+                    .groups
+                    .iter()
+                    .filter(|(_, held)| held.group.next_deadline_ms().is_some_and(|at_ms| at_ms <= now_ms))
+                    .map(|(id, _)| id.clone())
+                    .collect();
+                for id in due {
+                    self.with_group(&mut inner, &id, |group, now_ms, effects| group.tick(now_ms, effects));
+                    inner.forget_if_nothing(&id);
+                }
+                let next_ms = inner.groups.values().filter_map(|held| held.group.next_deadline_ms()).min();
+                inner.wakes_ms = next_ms.unwrap_or(i64::MAX);
+                next_ms.map(|at_ms| (at_ms - now_ms).max(TICK_MS) as u64)
+            };
+            match sleep_ms {
+                Some(ms) => {
+                    let sleep = tokio::time::sleep(std::time::Duration::from_millis(ms));
+                    tokio::select! { () = sleep => {} () = self.wake.notified() => {} }
+                }
+                None => self.wake.notified().await,
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn take_ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    /// A group that was only asked for leaves nothing behind.
+    fn forget_if_nothing(&mut self, group_id: &str) {
+        let is_nothing = |held: &Held| {
+            held.group.is_vacant() && held.group.generation() == 0 && held.offsets.is_empty() && held.in_flight == 0
+        };
+        if self.groups.get(group_id).is_some_and(is_nothing) {
+            self.groups.remove(group_id);
+        }
+    }
+}
+
+/// Why a commit (or a removal) did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// The group refused.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// The log refused or failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+fn tombstone(group_id: &str, topic: &str, partition: i32) -> KeyValue {
+    Entry::Offset { group: group_id.to_string(), topic: topic.to_string(), partition, value: None }.encode()
+}
+
+fn removal(group_id: &str, held: &Held) -> Vec<KeyValue> {
+    let mut records: Vec<KeyValue> =
+        held.offsets.keys().map(|(topic, partition)| tombstone(group_id, topic, *partition)).collect();
+    records.push(Entry::Group { group: group_id.to_string(), value: None }.encode());
+    records
+}
+
+fn describe(group: &Group, with_members: bool) -> GroupDescription {
+    let stable = group.state() == GroupState::Stable;
+    let one = |member: &Member| MemberDescription {
+        id: member.id.clone(),
+        instance_id: member.instance_id.clone(),
+        client_id: member.client_id.clone(),
+        client_host: member.client_host.clone(),
+        metadata: if stable { group.metadata_of(member) } else { bytes::Bytes::new() },
+        assignment: if stable { member.assignment.clone() } else { bytes::Bytes::new() },
+    };
+    GroupDescription {
+        id: group.id.clone(),
+        state: group.state(),
+        protocol_type: group.protocol_type().unwrap_or_default().to_string(),
+        protocol: if stable { group.protocol().unwrap_or_default().to_string() } else { String::new() },
+        members: if with_members { group.members().map(one).collect() } else { Vec::new() },
+    }
+}
+
+fn uuid(chance: &mut fastrand::Rng) -> uuid::Uuid {
+    uuid::Builder::from_random_bytes(chance.u128(..).to_be_bytes()).into_uuid()
+}

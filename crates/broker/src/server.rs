@@ -1,0 +1,48 @@
+//! Listening: a task per connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::Broker;
+use crate::connection::Connection;
+
+/// Connections that do not end by themselves after [`Broker::stop`] are cut after this.
+const DRAIN_TIME: Duration = Duration::from_secs(3);
+/// Pause after a failed accept: out of file handles, mostly, which passes.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Broker {
+    /// Serves the connections of `listener` until [`Broker::stop`]. May be called for several listeners at a time (IPv4 and IPv6).
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let mut stopping = self.stopping();
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stopping.wait_for(|stop| *stop) => break,
+                // Gathers those that ended, so that the set does not grow.
+                Some(_) = connections.join_next() => continue,
+            };
+            match accepted {
+                Ok((stream, peer)) => match Connection::new(self.clone(), stream, peer) {
+                    Ok(connection) => drop(connections.spawn(connection.run())),
+                    Err(error) => tracing::debug!(%peer, %error, "connection was gone at once"),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection; trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        let drained = timeout(DRAIN_TIME, async { while connections.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            tracing::debug!(connections = connections.len(), "connections cut");
+            connections.shutdown().await;
+        }
+    }
+}
