@@ -82,8 +82,8 @@ impl State {
             let count = (74.0 * wave + 14.0 * self.chance()) as u64;
             self.produced += count;
             self.bytes += count * 92;
-            for _ in 0..count.min(12) {
-                let record = self.record(event_ms);
+            for nth in 0..count.min(12) {
+                let record = self.record(event_ms, nth);
                 keep(&mut self.records, record, 500);
             }
             if self.chance() < 0.06 {
@@ -160,7 +160,7 @@ impl State {
         }
     }
 
-    fn record(&mut self, event_ms: i64) -> Record {
+    fn record(&mut self, event_ms: i64, nth: u64) -> Record {
         let at = (self.chance() * 24.0) as usize;
         let time = stamp(event_ms);
         let (date, clock) = time.split_at(10);
@@ -179,7 +179,7 @@ impl State {
         );
         Record {
             partition: (at % 3) as i32,
-            offset: self.produced as i64 / 3,
+            offset: (self.produced + nth * 3) as i64 / 3,
             timestamp_ms: now_ms(),
             key: Some(format!("A{:03}", at * 7 + 2).into_bytes()),
             value: Some(value.into_bytes()),

@@ -3,34 +3,41 @@
 import { useMemo } from 'preact/hooks';
 import { bytes, count, eventTimeShort, perSecond, short } from '../data/format';
 import { rate } from '../data/live';
-import type { Overview } from '../data/model';
+import type { Overview, Step } from '../data/model';
 import { href } from '../data/route';
 import { still } from '../data/settings';
-import { Icon, iconOfStep } from '../parts/Icon';
+import { Icon, iconOfStep, type IconName } from '../parts/Icon';
 import { useWidth } from './hooks';
-import { graphOf, heightOf, layout, type GraphNode, type Layout, type Placed } from './layout';
+import { CARD_HEAD, graphOf, heightOf, layout, rowHeightOf, type Frame, type GraphNode, type Layout, type Placed } from './layout';
 
 export function GraphView({ overview, flow }: { overview: Overview; flow?: string }) {
   const [ref, width] = useWidth<HTMLDivElement>();
   const graph = graphOf(overview, flow);
   // The picture is laid out anew only when boxes come, go or grow, not each second.
-  const shape = `${width}|${graph.nodes.map((node) => `${node.id}:${heightOf(node)}`).join()}|${graph.edges.map((e) => `${e.from}>${e.to}`).join()}`;
-  const place: Layout = useMemo(() => layout(graph, width), [shape]);
+  const form = `${width}|${graph.nodes.map((node) => `${node.id}:${heightOf(node)}:${rowHeightOf(node)}`).join()}|${graph.edges.map((e) => `${e.from}>${e.to}`).join()}`;
+  const place: Layout = useMemo(() => layout(graph, width), [form]);
+  const carded = new Set(place.frames.map((frame) => frame.flow));
 
   return (
-    <div class="graph" ref={ref} role="group" aria-label="Pipeline: sources, steps, tables and files" tabIndex={-1}>
+    <div class="graph" role="group" aria-label="Pipeline: sources, steps, tables and files">
+      <div ref={ref} />
       {width > 0 && (
         <div class="graph-canvas" style={{ width: `${place.width}px`, height: `${place.height}px` }}>
+          {place.frames.map((frame) => (
+            <FlowCard key={frame.flow} frame={frame} overview={overview} />
+          ))}
           <svg width={place.width} height={place.height} aria-hidden="true">
             {graph.edges.map((edge) => {
               const [from, to] = [place.placed.get(edge.from), place.placed.get(edge.to)];
               if (!from || !to) return null;
-              return <Edge key={`${edge.from}>${edge.to}`} path={curve(from, to, place.vertical)} perSecond={rate(edge.series)} />;
+              return <Edge key={`${edge.from}>${edge.to}`} path={curve(from, to, place.shape)} perSecond={rate(edge.series)} />;
             })}
           </svg>
           {graph.nodes.map((node) => {
             const box = place.placed.get(node.id);
-            return box && <Box key={node.id} box={box} node={node} overview={overview} />;
+            if (!box) return null;
+            if (node.kind === 'step' && carded.has(node.flow ?? '')) return <StepRow key={node.id} box={box} step={node.step} flow={node.flow ?? ''} />;
+            return <Box key={node.id} box={box} node={node} overview={overview} />;
           })}
         </div>
       )}
@@ -38,17 +45,86 @@ export function GraphView({ overview, flow }: { overview: Overview; flow?: strin
   );
 }
 
-function curve(from: Placed, to: Placed, vertical: boolean): string {
-  if (vertical) {
-    const [x0, y0] = [from.x + from.width / 2, from.y + from.height];
-    const [x1, y1] = [to.x + to.width / 2, to.y];
+/** Where a step's icon is inside a card. */
+const RAIL_X = 20;
+const RAIL_Y = 14;
+
+function curve(from: Placed, to: Placed, shape: Layout['shape']): string {
+  const inCard = (box: Placed) => shape !== 'wide' && box.node.kind === 'step';
+  if (inCard(from) && inCard(to) && from.node.flow === to.node.flow) {
+    const x = from.x + RAIL_X;
+    return `M${x},${from.y + RAIL_Y + 9}L${x},${to.y + RAIL_Y - 9}`;
+  }
+  if (shape === 'tall') {
+    // Into a card from above, out of it from below: a step's own place is shown by the rail.
+    const [x0, y0] = [from.x + from.width / 2, from.y + from.height + (inCard(from) ? 8 : 0)];
+    const [x1, y1] = [to.x + to.width / 2, to.y - (inCard(to) ? CARD_HEAD : 0)];
     const bend = (y1 - y0) / 2;
     return `M${x0},${y0}C${x0},${y0 + bend},${x1},${y1 - bend},${x1},${y1}`;
   }
-  const [x0, y0] = [from.x + from.width, from.y + from.height / 2];
-  const [x1, y1] = [to.x, to.y + to.height / 2];
-  const bend = Math.max(16, (x1 - x0) / 2);
+  const [x0, y0] = [from.x + from.width, from.y + (inCard(from) ? RAIL_Y : from.height / 2)];
+  const [x1, y1] = [to.x, to.y + (inCard(to) ? RAIL_Y : to.height / 2)];
+  const bend = Math.max(14, (x1 - x0) / 2);
   return `M${x0},${y0}C${x0 + bend},${y0},${x1 - bend},${y1},${x1},${y1}`;
+}
+
+function FlowCard({ frame, overview }: { frame: Frame; overview: Overview }) {
+  const flow = overview.flows.find((one) => one.name === frame.flow);
+  const waits = flow?.status === 'waiting' || flow?.status === 'failed';
+  const style = { left: `${frame.x}px`, top: `${frame.y}px`, width: `${frame.width}px`, height: `${frame.height}px` };
+  return (
+    <div class={`flow-card ${waits ? 'waits' : ''}`} style={style}>
+      <a class="flow-head" href={href('flows', frame.flow)} title={flow?.waiting ?? `${flow?.file}:${flow?.line}`}>
+        <b>{frame.flow}</b>
+        {waits && <span class={`badge ${flow?.status}`}>{flow?.status}</span>}
+        {!waits && flow?.watermark_us != null && (
+          <span class="flow-mark" title="Watermark">
+            <Icon name="clock" />
+            {eventTimeShort(flow.watermark_us / 1000)}
+          </span>
+        )}
+      </a>
+    </div>
+  );
+}
+
+function StepRow({ box, step, flow }: { box: Placed; step: Step; flow: string }) {
+  const rows = rate(`step.in/${flow}/${step.id}`);
+  return (
+    <a
+      class="step-row"
+      style={{ left: `${box.x}px`, top: `${box.y}px`, width: `${box.width}px`, height: `${box.height}px` }}
+      href={href('flows', flow)}
+      title={`${step.kind}: ${step.label}\n${count(step.rows_in)} rows in, ${count(step.rows_out)} out`}
+      aria-label={`${step.kind}, ${step.label}, ${perSecond(rows)} rows a second`}
+    >
+      <span class="step-line">
+        <Icon name={iconOfStep(step.kind)} />
+        <b>{step.label}</b>
+        <Rate rows={rows} />
+      </span>
+      {box.height > 30 && (
+        <span class="step-facts">
+          {step.state_rows > 0 && (
+            <span title="State">
+              {short(step.state_rows)} groups, {bytes(step.state_bytes)}
+            </span>
+          )}
+          {step.late > 0 && <em class="late">{short(step.late)} late</em>}
+          {step.dead > 0 && <em class="dead">{short(step.dead)} dead</em>}
+        </span>
+      )}
+    </a>
+  );
+}
+
+function Rate({ rows }: { rows: number }) {
+  return (
+    <span class={`box-rate ${rows > 0 ? '' : 'rest'}`}>
+      {perSecond(rows)}
+      <small>/s</small>
+    </span>
+  );
 }
 
 /** A pace per order of magnitude, so that a rate that wavers does not start the drops anew. */
@@ -116,8 +192,8 @@ function Box({ box, node, overview }: { box: Placed; node: GraphNode; overview: 
     >
       <Head icon={iconOfStep(step.kind)} kind={step.kind} rate={rate(`step.in/${node.flow}/${step.id}`)} />
       <Name text={step.label} />
-      {step.state_rows > 0 && <Fact name="state" value={`${short(step.state_rows)} rows, ${bytes(step.state_bytes)}`} />}
-      {step.watermark_us !== null && <Fact name="watermark" value={eventTimeShort(step.watermark_us / 1000)} />}
+      {step.state_rows > 0 && <Fact icon="state" name="State" value={`${short(step.state_rows)} rows, ${bytes(step.state_bytes)}`} />}
+      {step.watermark_us !== null && <Fact icon="clock" name="Watermark" value={eventTimeShort(step.watermark_us / 1000)} />}
       {(step.late > 0 || step.dead > 0) && (
         <span class="fact">
           {step.late > 0 && <em class="late">{short(step.late)} late</em>}
@@ -128,17 +204,12 @@ function Box({ box, node, overview }: { box: Placed; node: GraphNode; overview: 
   );
 }
 
-function Head({ icon, kind, rate: rows, after }: { icon: Parameters<typeof Icon>[0]['name']; kind: string; rate?: number; after?: string }) {
+function Head({ icon, kind, rate: rows, after }: { icon: IconName; kind: string; rate?: number; after?: string }) {
   return (
     <span class="box-head">
       <Icon name={icon} />
       <span class="kind">{kind}</span>
-      {rows !== undefined && (
-        <span class={`box-rate ${rows > 0 ? '' : 'rest'}`}>
-          {perSecond(rows)}
-          <small>/s</small>
-        </span>
-      )}
+      {rows !== undefined && <Rate rows={rows} />}
       {after && <span class="box-after">{after}</span>}
     </span>
   );
@@ -153,11 +224,11 @@ function Name({ text, after }: { text: string; after?: string }) {
   );
 }
 
-function Fact({ name, value }: { name: string; value: string }) {
+function Fact({ icon, name, value }: { icon: IconName; name: string; value: string }) {
   return (
-    <span class="fact">
-      <small>{name}</small>
-      <span>{value}</span>
+    <span class="fact" title={name}>
+      <Icon name={icon} />
+      <span aria-label={`${name} ${value}`}>{value}</span>
     </span>
   );
 }

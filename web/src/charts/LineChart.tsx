@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from 'preact/hooks';
 import type { Series } from '../data/model';
-import { eventTime, exact, short, tickTime } from '../data/format';
+import { eventTime, exact, tick, tickTime } from '../data/format';
 import { useGlide, useWidth } from './hooks';
 import { niceTicks, smoothPath, timeTicks, unbroken, yDomain, type Point } from './scale';
 
@@ -39,7 +39,7 @@ export function LineChart({ series, height = 260, label, measure }: Props) {
   const placeY = (value: number) => MARGIN.top + innerHeight - ((value - y0) / (y1 - y0 || 1)) * innerHeight;
 
   const { ticks: xTicks, step } = timeTicks(x0, x1, Math.max(2, innerWidth / 96));
-  const yTicks = niceTicks(y0, y1, Math.max(2, innerHeight / 52));
+  const yTicks = niceTicks(y0, y1, Math.max(3, innerHeight / 52));
   const dots = innerWidth / Math.max(1, times.length) > 14;
 
   const nearest = (x: number) => {
@@ -110,7 +110,7 @@ export function LineChart({ series, height = 260, label, measure }: Props) {
               <g key={value}>
                 <line class={value === 0 ? 'axis' : 'grid'} x1={MARGIN.left} x2={width - MARGIN.right} y1={placeY(value)} y2={placeY(value)} />
                 <text class="tick" x={MARGIN.left - 10} y={placeY(value)} dy="0.32em" text-anchor="end">
-                  {short(value)}
+                  {tick(value)}
                 </text>
               </g>
             ))}

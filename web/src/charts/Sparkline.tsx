@@ -15,8 +15,10 @@ interface Props {
   fill?: boolean;
 }
 
-export function Sparkline({ points, width = 120, height = 28, seconds = 60, label, fill = true }: Props) {
+export function Sparkline({ points, width = 120, height = 28, seconds: most = 60, label, fill = true }: Props) {
   const drift = useRef<SVGGElement>(null);
+  // A young series fills the width sooner.
+  const seconds = Math.max(20, Math.min(most, points.length));
   const step = width / (seconds - 2);
   const shown = smoothed(points.slice(-seconds - 3)).slice(-seconds);
   const top = Math.max(...shown, 1e-9);

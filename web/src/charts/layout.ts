@@ -83,119 +83,188 @@ export interface Placed {
   height: number;
 }
 
-export interface Layout {
-  placed: Map<string, Placed>;
+/** A card that holds the steps of a flow, one below the other. */
+export interface Frame {
+  flow: string;
+  x: number;
+  y: number;
   width: number;
   height: number;
-  vertical: boolean;
+}
+
+export interface Layout {
+  placed: Map<string, Placed>;
+  frames: Frame[];
+  width: number;
+  height: number;
+  /** `wide`: every step has a column. `cards`: the steps of a flow share a card. `tall`: cards from top to bottom, for a phone. */
+  shape: 'wide' | 'cards' | 'tall';
 }
 
 /** Height of a node's box, px. */
 export function heightOf(node: GraphNode): number {
-  if (node.kind !== 'step') return 62;
+  if (node.kind !== 'step') return 60;
   const { step } = node;
   const more = Number(step.state_rows > 0) + Number(step.watermark_us !== null) + Number(step.late > 0 || step.dead > 0);
-  return 62 + more * 19;
+  return 60 + more * 20;
 }
 
-/** Lays the graph out into `available` px of width; from top to bottom if that is a phone's. */
+/** Height of a step inside a card, px. */
+export function rowHeightOf(node: GraphNode): number {
+  if (node.kind !== 'step') return heightOf(node);
+  const { step } = node;
+  return step.state_rows > 0 || step.late > 0 || step.dead > 0 ? 46 : 28;
+}
+
+const WIDTH_MIN = 144;
+const WIDTH_MAX = 244;
+const CARD_MIN = 232;
+const CARD_MAX = 320;
+const GAP_MIN = 34;
+const GAP_MAX = 104;
+const GAP_Y = 18;
+/** Head and foot of a card. */
+export const CARD_HEAD = 36;
+const CARD_FOOT = 8;
+
+/** What is moved about as one: a node, or the card of a flow. */
+interface Block {
+  id: string;
+  card: boolean;
+  nodes: GraphNode[];
+  depth: number;
+  height: number;
+  y: number;
+}
+
+/** Lays the graph out into `available` px of width. */
 export function layout(graph: Graph, available: number): Layout {
-  const vertical = available < 640;
-  const layers = layersOf(graph);
-  const inputs = new Map(graph.nodes.map((node) => [node.id, graph.edges.filter((edge) => edge.to === node.id).map((edge) => edge.from)]));
-  const outputs = new Map(graph.nodes.map((node) => [node.id, graph.edges.filter((edge) => edge.from === node.id).map((edge) => edge.to)]));
-  const placed = new Map<string, Placed>();
-
-  if (vertical) {
-    const [gapX, gapY] = [12, 34];
-    const most = Math.max(...layers.map((layer) => layer.length), 1);
-    const width = Math.max(148, Math.min(260, (available - gapX * (most - 1)) / most));
-    const total = Math.max(available, most * width + (most - 1) * gapX);
-    let y = 2;
-    for (const layer of layers) {
-      const heights = layer.map(heightOf);
-      let x = (total - layer.length * width - (layer.length - 1) * gapX) / 2;
-      layer.forEach((node, i) => {
-        placed.set(node.id, { node, x, y, width, height: heights[i]! });
-        x += width + gapX;
-      });
-      y += Math.max(...heights, 0) + gapY;
-    }
-    return { placed, width: total, height: y - gapY + 2, vertical };
-  }
-
-  const gapX = Math.max(36, Math.min(64, available / (layers.length * 4)));
-  const gapY = 18;
-  const width = Math.max(152, Math.min(236, (available - gapX * (layers.length - 1) - 4) / layers.length));
-  const total = Math.max(available, layers.length * width + (layers.length - 1) * gapX + 4);
-  const spread = layers.length > 1 ? (total - 4 - layers.length * width) / (layers.length - 1) : 0;
-  const gap = Math.min(spread, 110);
-  const left = (total - layers.length * width - (layers.length - 1) * gap) / 2;
-  layers.forEach((layer, depth) => {
-    for (const node of layer) placed.set(node.id, { node, x: left + depth * (width + gap), y: 0, width, height: heightOf(node) });
-  });
-  const middle = (id: string) => placed.get(id)!.y + placed.get(id)!.height / 2;
-  const settle = (layer: GraphNode[], neighbours: Map<string, string[]>) => {
-    const wish = new Map(
-      layer.map((node) => {
-        const near = neighbours.get(node.id)!;
-        return [node.id, near.length > 0 ? near.reduce((sum, id) => sum + middle(id), 0) / near.length : middle(node.id)] as const;
-      }),
-    );
-    // Layers keep their order (that of the project's text), so that nothing jumps about.
-    let low = -Infinity;
-    for (const node of layer) {
-      const box = placed.get(node.id)!;
-      box.y = Math.max(low, wish.get(node.id)! - box.height / 2);
-      low = box.y + box.height + gapY;
-    }
-    const drift = layer.reduce((sum, node) => sum + wish.get(node.id)! - middle(node.id), 0) / layer.length;
-    for (const node of layer) placed.get(node.id)!.y += drift;
-  };
-  for (const layer of layers) {
-    let y = 0;
-    for (const node of layer) {
-      placed.get(node.id)!.y = y;
-      y += placed.get(node.id)!.height + gapY;
-    }
-  }
-  for (let pass = 0; pass < 3; pass++) {
-    for (const layer of layers.slice(1)) settle(layer, inputs);
-    for (const layer of layers.slice(0, -1).reverse()) settle(layer, outputs);
-  }
-  const top = Math.min(...[...placed.values()].map((box) => box.y));
-  for (const box of placed.values()) box.y += 2 - top;
-  const height = Math.max(...[...placed.values()].map((box) => box.y + box.height)) + 2;
-  return { placed, width: total, height, vertical };
+  if (available < 640) return tall(blocksOf(graph, true), available);
+  const wide = blocksOf(graph, false);
+  const columns = Math.max(...wide.map((block) => block.depth), 0) + 1;
+  if (columns * WIDTH_MIN + (columns - 1) * GAP_MIN + 4 <= available) return place(graph, wide, available, 'wide');
+  return place(graph, blocksOf(graph, true), available, 'cards');
 }
 
-/** Nodes by their longest way from a source, each layer ordered by where its inputs are. */
-function layersOf({ nodes, edges }: Graph): GraphNode[][] {
-  const depth = new Map<string, number>(nodes.map((node) => [node.id, 0]));
-  for (let round = 0; round < nodes.length; round++) {
+function blocksOf(graph: Graph, cards: boolean): Block[] {
+  const blocks = new Map<string, Block>();
+  const home = new Map<string, string>();
+  for (const node of graph.nodes) {
+    const card = cards && node.kind === 'step';
+    const id = card ? `flow:${node.flow}` : node.id;
+    home.set(node.id, id);
+    const block = blocks.get(id) ?? { id, card, nodes: [], depth: 0, height: card ? CARD_HEAD + CARD_FOOT : 0, y: 0 };
+    block.nodes.push(node);
+    block.height += card ? rowHeightOf(node) : heightOf(node);
+    blocks.set(id, block);
+  }
+  const edges = graph.edges.map((edge) => [home.get(edge.from)!, home.get(edge.to)!] as const).filter(([from, to]) => from !== to);
+  // The longest way from a source. A table that feeds itself would go round for ever, hence the bound.
+  for (let round = 0; round < blocks.size; round++) {
     let moved = false;
-    for (const { from, to } of edges) {
-      const next = depth.get(from)! + 1;
-      if (next > depth.get(to)! && next <= nodes.length) {
-        depth.set(to, next);
+    for (const [from, to] of edges) {
+      const next = Math.min(blocks.get(from)!.depth + 1, blocks.size);
+      if (next > blocks.get(to)!.depth) {
+        blocks.get(to)!.depth = next;
         moved = true;
       }
     }
     if (!moved) break;
   }
-  const layers: GraphNode[][] = [];
-  for (const node of nodes) (layers[depth.get(node.id)!] ??= []).push(node);
-  const dense = layers.filter((layer) => layer !== undefined);
-  const rank = new Map<string, number>();
-  for (const layer of dense) {
-    const wish = new Map(
-      layer.map((node, i) => {
-        const from = edges.filter((edge) => edge.to === node.id).map((edge) => rank.get(edge.from) ?? 0);
-        return [node.id, from.length > 0 ? from.reduce((sum, n) => sum + n, 0) / from.length : i] as const;
-      }),
-    );
-    layer.sort((a, b) => wish.get(a.id)! - wish.get(b.id)!);
-    layer.forEach((node, i) => rank.set(node.id, i / layer.length));
+  return [...blocks.values()];
+}
+
+function place(graph: Graph, blocks: Block[], available: number, shape: 'wide' | 'cards'): Layout {
+  const layers: Block[][] = [];
+  for (const block of blocks) (layers[block.depth] ??= []).push(block);
+  const isWide = layers.map((layer) => layer.some((block) => block.card));
+  const wideColumns = isWide.filter(Boolean).length;
+  const thinColumns = layers.length - wideColumns;
+  // Cards take what the other columns leave, and gaps what is left then.
+  const room = available - 4 - GAP_MIN * (layers.length - 1);
+  const card = Math.max(CARD_MIN, Math.min(CARD_MAX, (room - thinColumns * 176) / Math.max(1, wideColumns)));
+  const thin = Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, (room - wideColumns * card) / Math.max(1, thinColumns)));
+  const widths = isWide.map((wide) => (wide ? card : thin));
+  const taken = widths.reduce((sum, width) => sum + width, 0);
+  const gap = Math.max(GAP_MIN, Math.min(GAP_MAX, (available - 4 - taken) / Math.max(1, layers.length - 1)));
+  const used = taken + (layers.length - 1) * gap;
+  const total = Math.max(available, used + 4);
+  const lefts = widths.map((_, i) => (total - used) / 2 + widths.slice(0, i).reduce((sum, width) => sum + width + gap, 0));
+
+  const home = new Map(blocks.flatMap((block) => block.nodes.map((node) => [node.id, block] as const)));
+  const near = (block: Block, end: 'from' | 'to') => {
+    const other = end === 'from' ? 'to' : 'from';
+    return graph.edges.filter((edge) => home.get(edge[end]) === block).map((edge) => home.get(edge[other])!).filter((one) => one !== block);
+  };
+  const inputs = new Map(blocks.map((block) => [block, near(block, 'to')]));
+  const outputs = new Map(blocks.map((block) => [block, near(block, 'from')]));
+  const middle = (block: Block) => block.y + block.height / 2;
+  const mean = (of: Block[], otherwise: number) => (of.length > 0 ? of.reduce((sum, one) => sum + middle(one), 0) / of.length : otherwise);
+
+  for (const layer of layers) {
+    layer.sort((a, b) => mean(inputs.get(a)!, 0) - mean(inputs.get(b)!, 0));
+    let y = 0;
+    for (const block of layer) {
+      block.y = y;
+      y += block.height + GAP_Y;
+    }
   }
-  return dense;
+  const settle = (layer: Block[], neighbours: Map<Block, Block[]>) => {
+    const wish = new Map(layer.map((block) => [block, mean(neighbours.get(block)!, middle(block))]));
+    let low = -Infinity;
+    for (const block of layer) {
+      block.y = Math.max(low, wish.get(block)! - block.height / 2);
+      low = block.y + block.height + GAP_Y;
+    }
+    const drift = layer.reduce((sum, block) => sum + wish.get(block)! - middle(block), 0) / layer.length;
+    for (const block of layer) block.y += drift;
+  };
+  for (let pass = 0; pass < 4; pass++) {
+    for (const layer of layers.slice(1)) settle(layer, inputs);
+    for (const layer of layers.slice(0, -1).reverse()) settle(layer, outputs);
+  }
+
+  const top = Math.min(...blocks.map((block) => block.y)) - 2;
+  const placed = new Map<string, Placed>();
+  const frames: Frame[] = [];
+  for (const block of blocks) put(block, lefts[block.depth]!, block.y - top, widths[block.depth]!, placed, frames);
+  const height = Math.max(...blocks.map((block) => block.y + block.height)) - top + 2;
+  return { placed, frames, width: total, height, shape };
+}
+
+/** Puts a block and what is in it at its place. */
+function put(block: Block, x: number, y: number, width: number, placed: Map<string, Placed>, frames: Frame[]) {
+  if (!block.card) {
+    const node = block.nodes[0]!;
+    placed.set(node.id, { node, x, y, width, height: block.height });
+    return;
+  }
+  frames.push({ flow: block.nodes[0]!.flow ?? '', x, y, width, height: block.height });
+  y += CARD_HEAD;
+  for (const node of block.nodes) {
+    placed.set(node.id, { node, x, y, width, height: rowHeightOf(node) });
+    y += rowHeightOf(node);
+  }
+}
+
+function tall(blocks: Block[], available: number): Layout {
+  const [gapX, gapY] = [12, 34];
+  const layers: Block[][] = [];
+  for (const block of blocks) (layers[block.depth] ??= []).push(block);
+  const widest = (layer: Block[]) => (layer.some((block) => block.card) ? CARD_MIN : WIDTH_MIN);
+  const total = Math.max(available, ...layers.map((layer) => layer.length * widest(layer) + (layer.length - 1) * gapX + 4));
+  const placed = new Map<string, Placed>();
+  const frames: Frame[] = [];
+  let y = 2;
+  for (const layer of layers) {
+    const most = layer.some((block) => block.card) ? CARD_MAX : WIDTH_MAX;
+    const width = Math.max(widest(layer), Math.min(most, (total - 4 - gapX * (layer.length - 1)) / layer.length));
+    let x = (total - layer.length * width - (layer.length - 1) * gapX) / 2;
+    for (const block of layer) {
+      put(block, x, y, width, placed, frames);
+      x += width + gapX;
+    }
+    y += Math.max(...layer.map((block) => block.height), 0) + gapY;
+  }
+  return { placed, frames, width: total, height: y - gapY + 2, shape: 'tall' };
 }

@@ -19,6 +19,11 @@ export function short(value: number): string {
   return size >= 10 ? value.toFixed(1) : fine.format(value);
 }
 
+/** A value on an axis: 80k, 2.5M, 0.2 */
+export function tick(value: number): string {
+  return short(value).replace(/\.0(?= |$)/, '').replace(' ', '');
+}
+
 /** A rate: 892, 3.4, 0.2; a dash at rest. */
 export function perSecond(value: number): string {
   if (value <= 0) return '0';

@@ -23,19 +23,27 @@ interface KpiProps {
   label: string;
   value: string;
   unit?: string;
+  /** A second number beside the first. */
+  also?: { value: string; unit: string; tone?: 'late' | 'dead' | '' };
   note?: ComponentChildren;
   points?: number[];
   tone?: 'late' | 'dead' | '';
 }
 
 /** A number that matters, and how it came about. */
-export function Kpi({ label, value, unit, note, points, tone = '' }: KpiProps) {
+export function Kpi({ label, value, unit, also, note, points, tone = '' }: KpiProps) {
   return (
-    <div class={`kpi ${tone}`}>
+    <div class="kpi">
       <div class="kpi-label">{label}</div>
       <div class="kpi-value">
-        <span>{value}</span>
+        <span class={tone}>{value}</span>
         {unit && <small>{unit}</small>}
+        {also && (
+          <>
+            <span class={`also ${also.tone ?? ''}`}>{also.value}</span>
+            <small>{also.unit}</small>
+          </>
+        )}
       </div>
       <div class="kpi-note">{note}</div>
       {points && (

@@ -4,7 +4,7 @@ import { GraphView } from '../charts/GraphView';
 import { LineChart } from '../charts/LineChart';
 import { useSeen } from '../charts/hooks';
 import { useRows } from '../data/ask';
-import { bytes, count, eventTime, perSecond, short } from '../data/format';
+import { bytes, count, eventTime, eventTimeShort, perSecond, short } from '../data/format';
 import { points, rate, snapshot } from '../data/live';
 import type { Flow, Overview, Series, Table, Topic } from '../data/model';
 import { href } from '../data/route';
@@ -90,7 +90,7 @@ export function TableView({ table, all }: { table: Table; all: Overview }) {
       </div>
       {table.waiting && <Notice>Its files wait: {table.waiting}</Notice>}
       <div class="kpis">
-        <Kpi label="Rows" value={short(table.rows_total)} note={count(table.rows_total)} />
+        <Kpi label="Rows" value={count(table.rows_total)} note="since it began" />
         <Kpi label="Rows in" value={perSecond(rate(series))} unit="/s" points={points(series)} />
         {table.folder && <Kpi label="Files" value={count(table.files)} note={table.format} />}
         <Kpi
@@ -143,11 +143,18 @@ export function FlowView({ flow, all }: { flow: Flow; all: Overview }) {
         <Kpi label="Rows out" value={perSecond(rate(`flow.out/${flow.name}`))} unit="/s" points={points(`flow.out/${flow.name}`)} note={`${short(flow.rows_out)} so far`} />
         <Kpi
           label="Watermark"
-          value={flow.watermark_us === null ? '–' : eventTime(flow.watermark_us / 1000)}
+          value={flow.watermark_us === null ? '–' : eventTimeShort(flow.watermark_us / 1000)}
           note={flow.lag === null ? '' : flow.lag > 200 ? `${count(flow.lag)} records to read` : 'caught up'}
         />
         <Kpi label="State" value={short(flow.state_rows)} unit="rows" note={bytes(flow.state_bytes)} />
-        <Kpi label="Late, dead" value={short(flow.late)} unit="late" note={`${count(flow.dead)} dead`} tone={flow.dead > 0 ? 'dead' : ''} />
+        <Kpi
+          label="Set aside"
+          value={short(flow.late)}
+          unit="late"
+          tone={flow.late > 0 ? 'late' : ''}
+          also={{ value: short(flow.dead), unit: 'dead', tone: flow.dead > 0 ? 'dead' : '' }}
+          note="late rows and dead letters"
+        />
       </div>
       <Card title="Steps" className="pipeline">
         <GraphView overview={all} flow={flow.name} />

@@ -141,11 +141,12 @@ function Kpis({ all }: { all: All }) {
       />
       <Kpi label="State" value={short(stateRows)} unit="rows" note={bytes(stateBytes)} />
       <Kpi
-        label="Late, dead"
-        value={`${short(late)}`}
-        unit={`late`}
-        note={letters && dead > 0 ? <a href={href('topics', letters.name)}>{count(dead)} dead letters</a> : 'no dead letters'}
-        tone={dead > 0 ? 'dead' : ''}
+        label="Set aside"
+        value={short(late)}
+        unit="late"
+        tone={late > 0 ? 'late' : ''}
+        also={{ value: short(dead), unit: 'dead', tone: dead > 0 ? 'dead' : '' }}
+        note={letters && dead > 0 ? <a href={href('topics', letters.name)}>read the dead letters</a> : 'nothing lost'}
       />
     </div>
   );
