@@ -24,12 +24,29 @@
 //! A journal entry holds or it does not (length, CRC, entry number), so an append over many partitions is atomic.
 
 mod append;
+mod checkpoint;
 mod config;
+mod context;
 mod error;
+pub mod files;
+mod handles;
+mod index;
+mod journal;
 mod log;
+mod meta;
 mod partition;
+mod producers;
+mod queue;
+mod recovery;
 mod report;
+mod retention;
+mod scan;
+mod segment;
+mod syncer;
+mod tail;
+mod tail_cache;
 mod topic_partition;
+mod writer;
 
 pub use append::{Ack, Append, AppendResult, Appended, AppendedPart};
 pub use config::{Clock, LogOptions, PartitionConfig};

@@ -1,0 +1,230 @@
+//! A journal entry: one atomic append, or changes to partitions themselves.
+//!
+//! ```text
+//!  0 length  u32   bytes behind the header
+//!  4 crc     u32   CRC32C of all behind this field
+//!  8 number  u64   of the entry
+//! 16 kind    u32   1 = append, 2 = meta
+//! 20 parts   u32   number of parts of an append; 0 for meta
+//! 24 body
+//! ```
+//! The body of meta is JSON, an array of [`MetaRecord`]. The body of an append is, per part:
+//!
+//! ```text
+//!  0 slot        u32   of the partition
+//!  4 flags       u32   1 = by reference: the bytes stand in the segment, synced, and not here
+//!  8 segment     i64   base offset of the segment
+//! 16 position    u64   in the segment's file
+//! 24 base offset i64   of the first record
+//! 32 next offset i64   after the last record
+//! 40 length      u64   bytes of the batches
+//! 48 the batches, unless by reference
+//! ```
+//! All little endian.
+
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub(crate) const ENTRY_HEADER_BYTES: usize = 24;
+pub(crate) const PART_HEADER_BYTES: usize = 48;
+const KIND_APPEND: u32 = 1;
+const KIND_META: u32 = 2;
+const BY_REFERENCE: u32 = 1;
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut field = [0; 4];
+    field.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(field)
+}
+
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut field = [0; 8];
+    field.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(field)
+}
+
+/// Where a part of an append stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PartHeader {
+    pub(crate) slot: u32,
+    pub(crate) by_reference: bool,
+    pub(crate) segment: i64,
+    pub(crate) position: u64,
+    pub(crate) base_offset: i64,
+    pub(crate) next_offset: i64,
+    pub(crate) length: u64,
+}
+
+impl PartHeader {
+    fn encode(&self, bytes: &mut [u8]) {
+        bytes[0..4].copy_from_slice(&self.slot.to_le_bytes());
+        bytes[4..8].copy_from_slice(&(if self.by_reference { BY_REFERENCE } else { 0 }).to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.segment.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.position.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.base_offset.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.next_offset.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.length.to_le_bytes());
+    }
+
+    fn decode(bytes: &[u8; PART_HEADER_BYTES]) -> PartHeader {
+        PartHeader {
+            slot: u32_at(bytes, 0),
+            by_reference: u32_at(bytes, 4) & BY_REFERENCE != 0,
+            segment: u64_at(bytes, 8) as i64,
+            position: u64_at(bytes, 16),
+            base_offset: u64_at(bytes, 24) as i64,
+            next_offset: u64_at(bytes, 32) as i64,
+            length: u64_at(bytes, 40),
+        }
+    }
+}
+
+/// A change to a partition itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MetaRecord {
+    Create {
+        slot: u32,
+        topic: String,
+        partition: i32,
+        topic_id: Uuid,
+    },
+    Delete {
+        slot: u32,
+    },
+    LogStart {
+        slot: u32,
+        offset: i64,
+    },
+    /// Whether appends are journaled from here on (`relaxed: false`). All before `next_offset` is synced in the segment.
+    Mode {
+        slot: u32,
+        relaxed: bool,
+        segment: i64,
+        position: u64,
+        next_offset: i64,
+    },
+}
+
+/// An entry in the making. Batches are copied into it once and patched there; segment and memory are fed from the same bytes.
+#[derive(Debug)]
+pub(crate) struct EntryBuilder {
+    bytes: BytesMut,
+    kind: u32,
+    parts: u32,
+}
+
+impl EntryBuilder {
+    /// An append's entry, with room for `capacity` bytes of parts.
+    pub(crate) fn append(capacity: usize) -> EntryBuilder {
+        let mut bytes = BytesMut::with_capacity(ENTRY_HEADER_BYTES + capacity);
+        bytes.resize(ENTRY_HEADER_BYTES, 0);
+        EntryBuilder { bytes, kind: KIND_APPEND, parts: 0 }
+    }
+
+    pub(crate) fn meta(records: &[MetaRecord]) -> EntryBuilder {
+        let json = serde_json::to_vec(records).expect("plain data becomes JSON");
+        let mut entry = EntryBuilder::append(json.len());
+        entry.bytes.extend_from_slice(&json);
+        entry.kind = KIND_META;
+        entry
+    }
+
+    /// Adds a part with its batches; gives where they stand in the entry.
+    pub(crate) fn push_inline(&mut self, batches: &[u8]) -> std::ops::Range<usize> {
+        self.parts += 1;
+        self.bytes.resize(self.bytes.len() + PART_HEADER_BYTES, 0);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(batches);
+        start..self.bytes.len()
+    }
+
+    /// Fills the header of the part whose batches stand at `range`.
+    pub(crate) fn set_header(&mut self, range: &std::ops::Range<usize>, header: &PartHeader) {
+        header.encode(&mut self.bytes[range.start - PART_HEADER_BYTES..range.start]);
+    }
+
+    /// Adds a part whose batches are synced in their segment.
+    pub(crate) fn push_reference(&mut self, header: &PartHeader) {
+        let range = self.push_inline(&[]);
+        self.set_header(&range, header);
+    }
+
+    /// Takes back what was pushed since the entry had `length` bytes and `parts` parts.
+    pub(crate) fn truncate(&mut self, mark: (usize, u32)) {
+        self.bytes.truncate(mark.0);
+        self.parts = mark.1;
+    }
+
+    pub(crate) fn mark(&self) -> (usize, u32) {
+        (self.bytes.len(), self.parts)
+    }
+
+    pub(crate) fn bytes_mut(&mut self, range: std::ops::Range<usize>) -> &mut [u8] {
+        &mut self.bytes[range]
+    }
+
+    /// Whether there is nothing to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.len() == ENTRY_HEADER_BYTES
+    }
+
+    /// Bytes of the whole entry.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Numbers the entry and closes it with its check sum. May be done again with another number.
+    pub(crate) fn seal(&mut self, number: u64) -> &[u8] {
+        let length = (self.bytes.len() - ENTRY_HEADER_BYTES) as u32;
+        self.bytes[0..4].copy_from_slice(&length.to_le_bytes());
+        self.bytes[8..16].copy_from_slice(&number.to_le_bytes());
+        self.bytes[16..20].copy_from_slice(&self.kind.to_le_bytes());
+        self.bytes[20..24].copy_from_slice(&self.parts.to_le_bytes());
+        let crc = crc_fast::crc32_iscsi(&self.bytes[8..]);
+        self.bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        &self.bytes
+    }
+
+    pub(crate) fn freeze(self) -> Bytes {
+        self.bytes.freeze()
+    }
+}
+
+/// The header of an entry as read: the length of what follows it, not yet believed.
+pub(super) fn entry_length(header: &[u8; ENTRY_HEADER_BYTES]) -> usize {
+    ENTRY_HEADER_BYTES + u32_at(header, 0) as usize
+}
+
+/// What an entry says.
+#[derive(Debug)]
+pub(crate) enum EntryBody<'a> {
+    Append(Vec<(PartHeader, &'a [u8])>),
+    Meta(Vec<MetaRecord>),
+}
+
+/// Reads a whole entry. `None` if it is torn, damaged, or left from an earlier use of the file, hence has another number.
+pub(super) fn decode(bytes: &[u8], number: u64) -> Option<EntryBody<'_>> {
+    let header: &[u8; ENTRY_HEADER_BYTES] = bytes.first_chunk()?;
+    if u64_at(header, 8) != number || crc_fast::crc32_iscsi(&bytes[8..]) != u32_at(header, 4) {
+        return None;
+    }
+    let mut body = &bytes[ENTRY_HEADER_BYTES..];
+    match u32_at(header, 16) {
+        KIND_META => serde_json::from_slice(body).ok().map(EntryBody::Meta),
+        KIND_APPEND => {
+            let mut parts = Vec::new();
+            for _ in 0..u32_at(header, 20) {
+                let (part, rest) = body.split_first_chunk::<PART_HEADER_BYTES>()?;
+                let part = PartHeader::decode(part);
+                let inline = if part.by_reference { 0 } else { usize::try_from(part.length).ok()? };
+                let (batches, rest) = rest.split_at_checked(inline)?;
+                parts.push((part, batches));
+                body = rest;
+            }
+            Some(EntryBody::Append(parts))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,369 @@
+//! Writing: an append is staged (checked, given offsets, written into the segment), and later committed or taken back as a whole. Only
+//! the writer thread does this, so what is staged is in order.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use millstream_protocol::records::{self, BatchHeader};
+
+use super::{Partition, end_of};
+use crate::checkpoint::read_file;
+use crate::files::FileHandle;
+use crate::index::IndexEntry;
+use crate::journal::{EntryBuilder, PartHeader};
+use crate::producers::{Producers, Undo, Verdict};
+use crate::scan::{Depth, Scan};
+use crate::segment::{Segment, Stamps};
+use crate::{Append, AppendedPart, LogError};
+
+/// A partition's state with everything staged.
+#[derive(Debug)]
+pub(super) struct Writer {
+    end: End,
+    producers: Producers,
+    /// Changed since they were last written to a file.
+    producers_changed: bool,
+}
+
+/// Where the next batch goes.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    next_offset: i64,
+    segment: i64,
+    position: u64,
+    stamps: Stamps,
+}
+
+/// Where a staged part's bytes are in memory.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// In the entry, at this range.
+    Inline(Range<usize>),
+    Own(Bytes),
+}
+
+/// A part that is written but not committed.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) partition: Arc<Partition>,
+    pub(crate) appended: AppendedPart,
+    /// `None` for a duplicate.
+    pub(crate) written: Option<Written>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) file: Arc<dyn FileHandle>,
+    pub(crate) segment: i64,
+    /// The segment was begun with this part.
+    pub(crate) began: bool,
+    pub(crate) payload: Payload,
+    /// The segment must be synced before the journal names the part.
+    pub(crate) direct: bool,
+    pub(crate) relaxed: bool,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    before: End,
+    after: End,
+    entries: Vec<IndexEntry>,
+    undo: Vec<Undo>,
+}
+
+impl Partition {
+    /// Stages `append`. Its bytes go into `entry` unless `direct` or the topic is relaxed. After an error nothing is staged.
+    pub(crate) fn stage(
+        self: &Arc<Self>,
+        append: &Append,
+        entry: &mut EntryBuilder,
+        direct: bool,
+        now_ms: i64,
+    ) -> Result<Staged, LogError> {
+        if self.is_deleted() {
+            return Err(LogError::UnknownPartition(self.name.clone()));
+        }
+        let mut writer = self.writer.lock();
+        if writer.is_none() {
+            *writer = Some(Box::new(self.load_writer(now_ms)?));
+        }
+        let writer = writer.as_deref_mut().expect("it was loaded just now");
+        let (relaxed, log_start) = {
+            let state = self.state.read();
+            (state.relaxed, state.log_start)
+        };
+        let first = BatchHeader::read(&append.batches).map_err(|error| self.invalid(0, error))?;
+        if first.has_producer()
+            && let Verdict::Duplicate { first_offset, last_offset } = writer.producers.check(&self.name, &first)?
+        {
+            let appended =
+                AppendedPart { base_offset: first_offset, last_offset, log_start_offset: log_start, duplicate: true };
+            return Ok(Staged { partition: self.clone(), appended, written: None });
+        }
+        let before = writer.end;
+        let began = self.roll_if_due(writer, &first, append.batches.len() as u64)?;
+        let inline = !direct && !relaxed;
+        let mark = entry.mark();
+        let mut own = BytesMut::new();
+        let range = if inline {
+            entry.push_inline(&append.batches)
+        } else {
+            own = append.batches.clone().try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+            0..own.len()
+        };
+        let bytes = if inline { entry.bytes_mut(range.clone()) } else { &mut own[..] };
+        let start = writer.end;
+        let mut undo = Vec::new();
+        let result = self.place(writer, bytes, append.leader_epoch, now_ms, &mut undo).and_then(|entries| {
+            let file = self.log_file(start.segment, start.position == 0)?;
+            let path = || self.log_path(start.segment);
+            if let Err(error) = file.write_at(&[&*bytes], start.position) {
+                // What was written of it gives its space back; if even that fails, the next append or recovery overwrites it.
+                let _ = file.set_length(start.position);
+                return Err(LogError::io("write", &path(), &error));
+            }
+            Ok((entries, file))
+        });
+        let (entries, file) = match result {
+            Ok(done) => done,
+            Err(error) => {
+                entry.truncate(mark);
+                self.take_back(writer, before, undo);
+                return Err(error);
+            }
+        };
+        let after = writer.end;
+        let length = after.position - start.position;
+        let header = PartHeader {
+            slot: self.slot,
+            by_reference: direct,
+            segment: start.segment,
+            position: start.position,
+            base_offset: start.next_offset,
+            next_offset: after.next_offset,
+            length,
+        };
+        let payload = if inline {
+            entry.set_header(&range, &header);
+            Payload::Inline(range)
+        } else {
+            if !relaxed {
+                entry.push_reference(&header);
+            }
+            Payload::Own(own.freeze())
+        };
+        writer.producers_changed |= !undo.is_empty();
+        self.log_end.store(after.next_offset, Ordering::Release);
+        let appended = AppendedPart {
+            base_offset: start.next_offset,
+            last_offset: after.next_offset - 1,
+            log_start_offset: log_start,
+            duplicate: false,
+        };
+        let written = Written {
+            file,
+            segment: start.segment,
+            began,
+            payload,
+            direct: direct && !relaxed,
+            relaxed,
+            records: (after.next_offset - start.next_offset) as u64,
+            bytes: length,
+            before,
+            after,
+            entries,
+            undo,
+        };
+        Ok(Staged { partition: self.clone(), appended, written: Some(written) })
+    }
+
+    /// Takes back what was staged last.
+    pub(crate) fn unstage(&self, written: Written) {
+        let mut writer = self.writer.lock();
+        let writer = writer.as_deref_mut().expect("something was staged");
+        if written.segment == written.before.segment {
+            let _ = written.file.set_length(written.before.position);
+        }
+        self.take_back(writer, written.before, written.undo);
+    }
+
+    fn take_back(&self, writer: &mut Writer, before: End, undo: Vec<Undo>) {
+        let began = writer.end.segment != before.segment;
+        if began {
+            self.context.handles.forget(self.slot, writer.end.segment);
+            let _ = self.context.files.remove_file(&self.log_path(writer.end.segment));
+        }
+        writer.end = before;
+        for undo in undo.into_iter().rev() {
+            writer.producers.undo(undo);
+        }
+        self.log_end.store(before.next_offset, Ordering::Release);
+    }
+
+    /// Makes a staged part part of the log. Watchers hear of it by [`Partition::publish`].
+    pub(crate) fn commit(&self, written: &Written) {
+        let mut state = self.state.write();
+        if written.began {
+            state.segments.push(Segment::new(written.segment, 0));
+        }
+        state.high_watermark = written.after.next_offset;
+        let segment = state.segments.last_mut().expect("a written partition has a segment");
+        debug_assert_eq!(segment.base_offset, written.segment);
+        segment.size = written.after.position;
+        if let Some(derived) = &mut segment.derived {
+            derived.pending.extend_from_slice(&written.entries);
+            derived.stamps = written.after.stamps;
+        }
+    }
+
+    /// Closes the segment and begins an empty one, so that all of the closed one can be deleted.
+    pub(crate) fn roll(&self, now_ms: i64) -> Result<Option<Arc<dyn FileHandle>>, LogError> {
+        let mut writer = self.writer.lock();
+        if writer.is_none() {
+            *writer = Some(Box::new(self.load_writer(now_ms)?));
+        }
+        let writer = writer.as_deref_mut().expect("it was loaded just now");
+        if writer.end.position == 0 {
+            return Ok(None);
+        }
+        let base_offset = writer.end.next_offset;
+        let file = self.log_file(base_offset, true)?;
+        writer.end = End { segment: base_offset, position: 0, stamps: Stamps::default(), ..writer.end };
+        self.state.write().segments.push(Segment::new(base_offset, 0));
+        Ok(Some(file))
+    }
+
+    /// The producers' state as bytes if it changed since this was last asked; `Some(None)` if there are none any more.
+    pub(crate) fn changed_producers(&self, now_ms: i64) -> Option<Option<Vec<u8>>> {
+        let mut writer = self.writer.lock();
+        let writer = writer.as_deref_mut().filter(|writer| writer.producers_changed)?;
+        writer.producers_changed = false;
+        writer.producers.expire(now_ms - self.context.options.producer_expiration_ms);
+        Some((!writer.producers.is_empty()).then(|| writer.producers.encode()))
+    }
+
+    /// Has the producers' state written again, after a checkpoint that failed.
+    pub(crate) fn touch_producers(&self) {
+        if let Some(writer) = self.writer.lock().as_deref_mut() {
+            writer.producers_changed = true;
+        }
+    }
+
+    /// Begins a new segment if the present one is full or old, in memory; its file is made by the first write. The rule is Kafka's.
+    fn roll_if_due(&self, writer: &mut Writer, first: &BatchHeader, length: u64) -> Result<bool, LogError> {
+        let config = self.config();
+        let end = &mut writer.end;
+        if length > u64::from(u32::MAX) / 2 {
+            return Err(self.invalid(0, "more than 2 GiB at a time"));
+        }
+        let full = end.position + length > config.segment_bytes.min(u64::from(u32::MAX));
+        let waited = first.max_timestamp.saturating_sub(end.stamps.first_timestamp);
+        let old = end.stamps.first_timestamp >= 0 && waited >= config.segment_ms;
+        // Offsets in the index are 32 bits wide; an append brings at most as many records as it has bytes.
+        let far = end.next_offset - end.segment > i64::from(u32::MAX) - length as i64;
+        let due = end.position > 0 && (full || old || far);
+        if due {
+            *end = End { segment: end.next_offset, position: 0, stamps: Stamps::default(), ..*end };
+        }
+        // A partition without any segment gets its first one.
+        let is_first = self.state.read().segments.is_empty() && end.position == 0;
+        Ok(due || is_first)
+    }
+
+    /// Gives all batches their offsets, in memory.
+    fn place(
+        &self,
+        writer: &mut Writer,
+        bytes: &mut [u8],
+        leader_epoch: i32,
+        now_ms: i64,
+        undo: &mut Vec<Undo>,
+    ) -> Result<Vec<IndexEntry>, LogError> {
+        let interval = self.config().index_interval_bytes;
+        let mut entries = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let batch = &mut bytes[at..];
+            let header = BatchHeader::read(batch).map_err(|error| self.invalid(at, error))?;
+            let size = header.size();
+            if size > batch.len() {
+                return Err(self.invalid(at, format!("the batch has {size} bytes and {} are there", batch.len())));
+            }
+            if header.last_offset_delta < 0 {
+                return Err(self.invalid(at, "the last offset delta is negative"));
+            }
+            if header.has_producer() {
+                match writer.producers.check(&self.name, &header)? {
+                    Verdict::Append => undo.push(writer.producers.note(&header, writer.end.next_offset, now_ms)),
+                    Verdict::Duplicate { .. } => {
+                        return Err(self.invalid(at, "a batch behind new ones is there already"));
+                    }
+                }
+            }
+            records::set_base_offset(batch, writer.end.next_offset);
+            records::set_partition_leader_epoch(batch, leader_epoch);
+            let end = &mut writer.end;
+            let relative =
+                u32::try_from(end.next_offset - end.segment).map_err(|_| self.invalid(at, "too many records"))?;
+            entries.extend(end.stamps.add(relative, end.position, size as u64, header.max_timestamp, interval));
+            end.position += size as u64;
+            end.next_offset += i64::from(header.last_offset_delta) + 1;
+            at += size;
+        }
+        Ok(entries)
+    }
+
+    fn invalid(&self, position: usize, reason: impl std::fmt::Display) -> LogError {
+        LogError::InvalidBatches { partition: self.name.clone(), reason: format!("at byte {position}: {reason}") }
+    }
+
+    fn load_writer(&self, now_ms: i64) -> Result<Writer, LogError> {
+        let last = self.state.read().segments.last().map(|last| last.base_offset);
+        if let Some(base_offset) = last {
+            if self.state.read().segments.last().is_some_and(|last| last.size > 0) {
+                self.ensure_derived(base_offset)?;
+            }
+        }
+        let (end, segments) = {
+            let state = self.state.read();
+            let (segment, position) = end_of(&state);
+            let stamps =
+                state.segments.last().and_then(|last| last.derived.as_ref()).map_or(Stamps::default(), |d| d.stamps);
+            let segments: Vec<(i64, u64)> = state.segments.iter().map(|s| (s.base_offset, s.size)).collect();
+            (End { next_offset: state.high_watermark, segment, position, stamps }, segments)
+        };
+        let producers = self.load_producers(&segments, now_ms)?;
+        Ok(Writer { end, producers, producers_changed: false })
+    }
+
+    /// The producers as of the recovery point, and what stands behind it.
+    fn load_producers(&self, segments: &[(i64, u64)], now_ms: i64) -> Result<Producers, LogError> {
+        let point = self.recovery();
+        let (mut producers, mut from) = (Producers::default(), point.next_offset);
+        if let Some(offset) = point.producers {
+            let path = self.dir.join(Partition::producers_name(offset));
+            match read_file(&*self.context.files, &path)?.as_deref().and_then(Producers::decode) {
+                Some(read) => producers = read,
+                None => {
+                    tracing::warn!(partition = %self.name, path = %path.display(), "the producers' state is read from the log again");
+                    from = 0;
+                }
+            }
+        }
+        for (number, (base_offset, size)) in segments.iter().enumerate() {
+            if segments.get(number + 1).is_some_and(|(next, _)| *next <= from) || *size == 0 {
+                continue;
+            }
+            let file = self.log_file(*base_offset, false)?;
+            let start = if *base_offset == point.segment && from == point.next_offset { point.position } else { 0 };
+            let mut scan = Scan::new(&*file, start, *size, Depth::Header);
+            while let Some((_, header)) = scan.next().map_err(|error| self.scan_error(*base_offset, error))? {
+                if header.has_producer() && header.base_offset >= from {
+                    producers.note(&header, header.base_offset, now_ms);
+                }
+            }
+        }
+        producers.expire(now_ms - self.context.options.producer_expiration_ms);
+        Ok(producers)
+    }
+}

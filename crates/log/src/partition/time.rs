@@ -1,0 +1,85 @@
+//! Finding offsets by time stamp.
+
+use millstream_protocol::records::{self, BatchHeader, Scratch};
+
+use super::read::View;
+use super::{Partition, TimestampOffset};
+use crate::LogError;
+use crate::scan::{Depth, Scan};
+
+impl Partition {
+    /// The first record whose time stamp is at or after `timestamp_ms`, among the visible ones. Opens one batch.
+    ///
+    /// # Errors
+    /// The file system's, or [`LogError::Corrupt`] if the batch cannot be opened.
+    pub fn offset_for_timestamp(&self, timestamp_ms: i64) -> Result<Option<TimestampOffset>, LogError> {
+        let log_start = self.log_start_offset();
+        for view in self.views() {
+            if self.max_timestamp_of(view.base_offset)? < timestamp_ms {
+                continue;
+            }
+            let (file, start) = self.seek_entry(view, |entry| entry.max_timestamp_before < timestamp_ms)?;
+            let mut scan = Scan::new(&*file, start, view.size, Depth::Header);
+            while let Some((position, header)) =
+                scan.next().map_err(|error| self.scan_error(view.base_offset, error))?
+            {
+                if header.max_timestamp < timestamp_ms || header.next_offset() <= log_start {
+                    continue;
+                }
+                let path = self.log_path(view.base_offset);
+                let batch = scan.batch(position, &header).map_err(|error| LogError::io("read", &path, &error))?;
+                let found =
+                    first_record(&header, &batch, |offset, timestamp| timestamp >= timestamp_ms && offset >= log_start)
+                        .map_err(|error| LogError::Corrupt { path, position, reason: error.to_string() })?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record with the largest time stamp (the first of them), among the visible ones.
+    ///
+    /// # Errors
+    /// As [`Partition::offset_for_timestamp`].
+    pub fn offset_of_max_timestamp(&self) -> Result<Option<TimestampOffset>, LogError> {
+        let mut largest = -1;
+        for view in self.views() {
+            largest = largest.max(self.max_timestamp_of(view.base_offset)?);
+        }
+        if largest < 0 { Ok(None) } else { self.offset_for_timestamp(largest) }
+    }
+
+    /// Segments with records at or after the log's start.
+    fn views(&self) -> Vec<View> {
+        let state = self.state.read();
+        let ends = state.segments.iter().skip(1).map(|segment| segment.base_offset).chain([i64::MAX]);
+        let live = state.segments.iter().zip(ends).filter(|(segment, end)| *end > state.log_start && segment.size > 0);
+        live.map(|(segment, _)| View { base_offset: segment.base_offset, size: segment.size }).collect()
+    }
+
+    /// Largest time stamp in a segment; -1 if there is none.
+    pub(crate) fn max_timestamp_of(&self, base_offset: i64) -> Result<i64, LogError> {
+        self.ensure_derived(base_offset)?;
+        let state = self.state.read();
+        let derived = state.segment(base_offset).and_then(|segment| segment.derived.as_ref());
+        Ok(derived.map_or(-1, |derived| derived.stamps.max_timestamp))
+    }
+}
+
+fn first_record(
+    header: &BatchHeader,
+    batch: &[u8],
+    wanted: impl Fn(i64, i64) -> bool,
+) -> Result<Option<TimestampOffset>, records::BatchError> {
+    let mut scratch = Scratch::default();
+    for record in records::decode_batch(batch, &mut scratch)? {
+        let record = record?;
+        if wanted(record.offset, record.timestamp) {
+            let leader_epoch = header.partition_leader_epoch;
+            return Ok(Some(TimestampOffset { offset: record.offset, timestamp_ms: record.timestamp, leader_epoch }));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,315 @@
+//! What a partition knows of its idempotent producers: which batches it has, so that one sent again is recognized, and which comes
+//! next, so that none is missed. The rules are those of Kafka's `ProducerStateManager` (Kafka 4).
+
+use std::collections::HashMap;
+
+use millstream_protocol::records::BatchHeader;
+
+use crate::{LogError, TopicPartition};
+
+/// Batches of a producer that are remembered: as many as Kafka's clients keep in flight.
+const BATCHES_MAX: usize = 5;
+const SNAPSHOT_MAGIC: &[u8; 8] = b"MSPROD01";
+const BATCH_BYTES: usize = 24;
+const ENTRY_BYTES_MIN: usize = 20;
+
+/// A batch that was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Appended {
+    first_sequence: i32,
+    last_sequence: i32,
+    first_offset: i64,
+    last_offset: i64,
+}
+
+/// One producer's state. Batches stand oldest first; there may be none (after a transaction marker of a new epoch).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProducerEntry {
+    epoch: i16,
+    batches: Vec<Appended>,
+    /// When it last wrote, in milliseconds since 1970.
+    seen_ms: i64,
+}
+
+/// What is to be done with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Append,
+    /// It is there already, at these offsets.
+    Duplicate {
+        first_offset: i64,
+        last_offset: i64,
+    },
+}
+
+/// A change that can be taken back: the producer, and what was there before.
+pub(crate) type Undo = (i64, Option<ProducerEntry>);
+
+/// All producers of one partition.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Producers {
+    entries: HashMap<i64, ProducerEntry>,
+}
+
+impl Producers {
+    /// Decides about a batch of a client. Changes nothing.
+    pub(crate) fn check(&self, partition: &TopicPartition, header: &BatchHeader) -> Result<Verdict, LogError> {
+        // A producer that is not known may begin with any sequence: its earlier records may have been deleted.
+        let Some(entry) = self.entries.get(&header.producer_id) else { return Ok(Verdict::Append) };
+        let out_of_order = |expected| LogError::OutOfOrderSequence {
+            partition: partition.clone(),
+            producer_id: header.producer_id,
+            expected,
+            found: header.base_sequence,
+        };
+        if header.producer_epoch < entry.epoch {
+            return Err(LogError::InvalidProducerEpoch {
+                partition: partition.clone(),
+                producer_id: header.producer_id,
+                current: entry.epoch,
+                found: header.producer_epoch,
+            });
+        }
+        if header.is_control() {
+            return Ok(Verdict::Append);
+        }
+        if header.producer_epoch > entry.epoch {
+            return if header.base_sequence == 0 { Ok(Verdict::Append) } else { Err(out_of_order(0)) };
+        }
+        let same = |batch: &&Appended| {
+            batch.first_sequence == header.base_sequence && batch.last_sequence == header.last_sequence()
+        };
+        if let Some(batch) = entry.batches.iter().find(same) {
+            return Ok(Verdict::Duplicate { first_offset: batch.first_offset, last_offset: batch.last_offset });
+        }
+        // Numbers wrap from i32::MAX to 0. Without a batch of this epoch the first sequence is 0.
+        let expected = entry.batches.last().map_or(0, |last| last.last_sequence.wrapping_add(1) & i32::MAX);
+        if header.base_sequence == expected { Ok(Verdict::Append) } else { Err(out_of_order(expected)) }
+    }
+
+    /// Notes a batch that stands at `base_offset`, and gives what takes the note back.
+    pub(crate) fn note(&mut self, header: &BatchHeader, base_offset: i64, now_ms: i64) -> Undo {
+        let before = self.entries.get(&header.producer_id).cloned();
+        let entry = self.entries.entry(header.producer_id).or_insert_with(|| ProducerEntry {
+            epoch: header.producer_epoch,
+            batches: Vec::new(),
+            seen_ms: now_ms,
+        });
+        entry.seen_ms = now_ms;
+        if header.producer_epoch > entry.epoch {
+            entry.epoch = header.producer_epoch;
+            entry.batches.clear();
+        }
+        if !header.is_control() {
+            if entry.batches.len() == BATCHES_MAX {
+                entry.batches.remove(0);
+            }
+            entry.batches.push(Appended {
+                first_sequence: header.base_sequence,
+                last_sequence: header.last_sequence(),
+                first_offset: base_offset,
+                last_offset: base_offset + i64::from(header.last_offset_delta),
+            });
+        }
+        (header.producer_id, before)
+    }
+
+    /// Takes back what [`Producers::note`] did last.
+    pub(crate) fn undo(&mut self, (producer_id, before): Undo) {
+        match before {
+            Some(entry) => self.entries.insert(producer_id, entry),
+            None => self.entries.remove(&producer_id),
+        };
+    }
+
+    /// Forgets producers that were last seen before `before_ms`.
+    pub(crate) fn expire(&mut self, before_ms: i64) {
+        self.entries.retain(|_, entry| entry.seen_ms >= before_ms);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The state as bytes.
+    ///
+    /// ```text
+    /// 0 magic "MSPROD01"; then per producer, little endian:
+    /// id i64, epoch i16, number of batches u16, seen_ms i64,
+    ///   and per batch: first sequence i32, last sequence i32, first offset i64, last offset i64
+    /// at the end: CRC32C of all before it u32
+    /// ```
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = SNAPSHOT_MAGIC.to_vec();
+        for (id, entry) in &self.entries {
+            bytes.extend_from_slice(&id.to_le_bytes());
+            bytes.extend_from_slice(&entry.epoch.to_le_bytes());
+            bytes.extend_from_slice(&(entry.batches.len() as u16).to_le_bytes());
+            bytes.extend_from_slice(&entry.seen_ms.to_le_bytes());
+            for batch in &entry.batches {
+                bytes.extend_from_slice(&batch.first_sequence.to_le_bytes());
+                bytes.extend_from_slice(&batch.last_sequence.to_le_bytes());
+                bytes.extend_from_slice(&batch.first_offset.to_le_bytes());
+                bytes.extend_from_slice(&batch.last_offset.to_le_bytes());
+            }
+        }
+        let crc = crc_fast::crc32_iscsi(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads what [`Producers::encode`] wrote; `None` if it is damaged.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Producers> {
+        let (body, crc) = bytes.split_last_chunk::<4>()?;
+        if crc_fast::crc32_iscsi(body) != u32::from_le_bytes(*crc) {
+            return None;
+        }
+        let mut rest = body.strip_prefix(SNAPSHOT_MAGIC)?;
+        let mut producers = Producers { entries: HashMap::with_capacity(rest.len() / (ENTRY_BYTES_MIN + BATCH_BYTES)) };
+        while !rest.is_empty() {
+            let id = i64::from_le_bytes(take(&mut rest)?);
+            let epoch = i16::from_le_bytes(take(&mut rest)?);
+            let count = u16::from_le_bytes(take(&mut rest)?);
+            let seen_ms = i64::from_le_bytes(take(&mut rest)?);
+            let batches = (0..count)
+                .map(|_| {
+                    Some(Appended {
+                        first_sequence: i32::from_le_bytes(take(&mut rest)?),
+                        last_sequence: i32::from_le_bytes(take(&mut rest)?),
+                        first_offset: i64::from_le_bytes(take(&mut rest)?),
+                        last_offset: i64::from_le_bytes(take(&mut rest)?),
+                    })
+                })
+                .collect::<Option<Vec<_>>>()?;
+            producers.entries.insert(id, ProducerEntry { epoch, batches, seen_ms });
+        }
+        Some(producers)
+    }
+}
+
+/// Cuts a field off the front.
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (field, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(producer_id: i64, epoch: i16, sequence: i32, records: i32) -> BatchHeader {
+        BatchHeader {
+            base_offset: 0,
+            length: 100,
+            partition_leader_epoch: 0,
+            magic: 2,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: records - 1,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer_id,
+            producer_epoch: epoch,
+            base_sequence: sequence,
+            record_count: records,
+        }
+    }
+
+    fn append(producers: &mut Producers, header: BatchHeader, offset: i64) -> Result<Verdict, LogError> {
+        let verdict = producers.check(&TopicPartition::new("t", 0), &header)?;
+        if verdict == Verdict::Append {
+            producers.note(&header, offset, 1);
+        }
+        Ok(verdict)
+    }
+
+    #[test]
+    fn the_last_five_batches_are_recognized_and_older_ones_are_out_of_order() {
+        let mut producers = Producers::default();
+        for i in 0..6 {
+            append(&mut producers, header(1, 0, i * 10, 10), i64::from(i) * 100).unwrap();
+        }
+        for i in 1..6 {
+            let again = append(&mut producers, header(1, 0, i * 10, 10), 0).unwrap();
+            let first_offset = i64::from(i) * 100;
+            assert_eq!(again, Verdict::Duplicate { first_offset, last_offset: first_offset + 9 });
+        }
+        let error = append(&mut producers, header(1, 0, 0, 10), 0).unwrap_err();
+        assert!(matches!(error, LogError::OutOfOrderSequence { expected: 60, found: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_gap_is_refused_but_an_unknown_producer_may_begin_anywhere() {
+        let mut producers = Producers::default();
+        assert_eq!(append(&mut producers, header(1, 0, 77, 1), 0).unwrap(), Verdict::Append);
+        assert!(matches!(
+            append(&mut producers, header(1, 0, 79, 1), 1),
+            Err(LogError::OutOfOrderSequence { expected: 78, found: 79, .. })
+        ));
+    }
+
+    #[test]
+    fn an_old_epoch_is_fenced_and_a_new_one_begins_at_zero() {
+        let mut producers = Producers::default();
+        append(&mut producers, header(1, 3, 0, 5), 0).unwrap();
+        assert!(matches!(
+            append(&mut producers, header(1, 2, 5, 1), 5),
+            Err(LogError::InvalidProducerEpoch { current: 3, found: 2, .. })
+        ));
+        assert!(matches!(
+            append(&mut producers, header(1, 4, 5, 1), 5),
+            Err(LogError::OutOfOrderSequence { expected: 0, .. })
+        ));
+        assert_eq!(append(&mut producers, header(1, 4, 0, 1), 5).unwrap(), Verdict::Append);
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        let mut producers = Producers::default();
+        append(&mut producers, header(1, 0, i32::MAX - 1, 2), 0).unwrap();
+        assert_eq!(append(&mut producers, header(1, 0, 0, 3), 2).unwrap(), Verdict::Append);
+        // A batch across the wrap: its last sequence is 1.
+        let mut producers = Producers::default();
+        append(&mut producers, header(2, 0, i32::MAX, 3), 0).unwrap();
+        assert_eq!(append(&mut producers, header(2, 0, 2, 1), 3).unwrap(), Verdict::Append);
+    }
+
+    #[test]
+    fn undo_restores_what_was_there() {
+        let mut producers = Producers::default();
+        append(&mut producers, header(1, 0, 0, 1), 0).unwrap();
+        let before = producers.encode();
+        let undo = producers.note(&header(1, 0, 1, 1), 1, 5);
+        let undo_new = producers.note(&header(2, 0, 0, 1), 2, 5);
+        producers.undo(undo_new);
+        producers.undo(undo);
+        assert_eq!(producers.encode(), before);
+    }
+
+    #[test]
+    fn a_snapshot_survives_and_a_damaged_one_is_refused() {
+        let mut producers = Producers::default();
+        for id in 0..50 {
+            for sequence in 0..(id as i32 % 7) {
+                append(&mut producers, header(id, 1, sequence, 1), id * 10 + i64::from(sequence)).unwrap();
+            }
+        }
+        let bytes = producers.encode();
+        assert_eq!(Producers::decode(&bytes), Some(producers));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert_eq!(Producers::decode(&damaged), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn silent_producers_expire() {
+        let mut producers = Producers::default();
+        producers.note(&header(1, 0, 0, 1), 0, 100);
+        producers.note(&header(2, 0, 0, 1), 1, 200);
+        producers.expire(150);
+        assert_eq!(producers.entries.keys().collect::<Vec<_>>(), [&2]);
+    }
+}

@@ -1,0 +1,84 @@
+//! Which segments retention no longer keeps: a decision, without files or clocks.
+
+use crate::PartitionConfig;
+
+/// A segment as retention sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentSummary {
+    pub(crate) base_offset: i64,
+    /// Offset after its last record.
+    pub(crate) next_offset: i64,
+    pub(crate) bytes: u64,
+    /// -1 = no time stamps: kept by time.
+    pub(crate) max_timestamp_ms: i64,
+}
+
+/// How many of the oldest `segments` (in order, the last one is written to) are to be deleted at `now_ms`. By size the last one is
+/// always kept; by time it may go too.
+pub(crate) fn segments_to_delete(now_ms: i64, config: &PartitionConfig, segments: &[SegmentSummary]) -> usize {
+    let expired = |segment: &SegmentSummary| {
+        let age = now_ms.saturating_sub(segment.max_timestamp_ms);
+        segment.max_timestamp_ms >= 0 && config.retention_ms.is_some_and(|most| age > most)
+    };
+    let by_time = segments.iter().take_while(|segment| expired(segment)).count();
+    let Some(bytes_max) = config.retention_bytes else { return by_time };
+    let mut left: u64 = segments.iter().map(|segment| segment.bytes).sum();
+    let mut by_size = 0;
+    for segment in segments.split_last().map_or(&[][..], |(_, closed)| closed) {
+        // As Kafka: a segment goes only if at least `retention.bytes` stay without it.
+        if left - segment.bytes < bytes_max {
+            break;
+        }
+        left -= segment.bytes;
+        by_size += 1;
+    }
+    by_time.max(by_size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments(sizes_and_times: &[(u64, i64)]) -> Vec<SegmentSummary> {
+        let mut offset = 0;
+        let summary = |(bytes, max_timestamp_ms): &(u64, i64)| {
+            offset += 10;
+            SegmentSummary {
+                base_offset: offset - 10,
+                next_offset: offset,
+                bytes: *bytes,
+                max_timestamp_ms: *max_timestamp_ms,
+            }
+        };
+        sizes_and_times.iter().map(summary).collect()
+    }
+
+    fn config(retention_ms: Option<i64>, retention_bytes: Option<u64>) -> PartitionConfig {
+        PartitionConfig { retention_ms, retention_bytes, ..PartitionConfig::default() }
+    }
+
+    #[test]
+    fn time_deletes_from_the_oldest_up_to_the_first_that_is_young() {
+        let segments = segments(&[(1, 100), (1, 200), (1, 900), (1, 100)]);
+        assert_eq!(segments_to_delete(1000, &config(Some(500), None), &segments), 2);
+        assert_eq!(segments_to_delete(1000, &config(None, None), &segments), 0);
+        assert_eq!(segments_to_delete(2000, &config(Some(500), None), &segments), 4, "the last one too");
+        assert_eq!(segments_to_delete(700, &config(Some(600), None), &segments), 0, "just as old as allowed");
+    }
+
+    #[test]
+    fn segments_without_time_stamps_are_kept() {
+        assert_eq!(segments_to_delete(1000, &config(Some(1), None), &segments(&[(1, -1), (1, 1)])), 0);
+    }
+
+    #[test]
+    fn size_keeps_at_least_what_was_asked_for_and_the_last_segment() {
+        let segments = segments(&[(100, 1), (100, 1), (100, 1), (50, 1)]);
+        assert_eq!(segments_to_delete(0, &config(None, Some(350)), &segments), 0);
+        assert_eq!(segments_to_delete(0, &config(None, Some(250)), &segments), 1);
+        assert_eq!(segments_to_delete(0, &config(None, Some(249)), &segments), 1);
+        assert_eq!(segments_to_delete(0, &config(None, Some(150)), &segments), 2);
+        assert_eq!(segments_to_delete(0, &config(None, Some(0)), &segments), 3);
+        assert_eq!(segments_to_delete(0, &config(None, Some(0)), &[]), 0);
+    }
+}

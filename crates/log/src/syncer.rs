@@ -1,0 +1,299 @@
+//! The thread that syncs segments behind the writer, writes the checkpoint and so frees the journal.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::checkpoint::{Checkpoint, PartitionLine, RecoveryPoint, replace};
+use crate::files::FileHandle;
+use crate::journal::{EntryBody, Ring};
+use crate::log::Shared;
+use crate::meta::PartitionMeta;
+use crate::scan::{Depth, Scan};
+use crate::{LogError, Partition};
+
+/// What was written to a partition since its last sync.
+#[derive(Debug)]
+pub(crate) struct Dirty {
+    pub(crate) partition: Arc<Partition>,
+    /// Segments by base offset. Holding the file open, so that the sync hears of errors of the writes before it.
+    pub(crate) segments: Vec<(i64, Arc<dyn FileHandle>)>,
+    /// Names in the partition's folder changed.
+    pub(crate) names: bool,
+    /// The folder itself is new.
+    pub(crate) created: bool,
+    /// A sync failed: the page cache may hold pages for clean that are not on the disk.
+    pub(crate) suspect: bool,
+}
+
+impl Dirty {
+    pub(crate) fn new(partition: Arc<Partition>) -> Dirty {
+        Dirty { partition, segments: Vec::new(), names: false, created: false, suspect: false }
+    }
+
+    pub(crate) fn add(&mut self, base_offset: i64, file: &Arc<dyn FileHandle>) {
+        if !self.segments.iter().any(|(base, _)| *base == base_offset) {
+            self.segments.push((base_offset, file.clone()));
+        }
+    }
+}
+
+/// A checkpoint to be made.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// All entries before this one are in the segments.
+    pub(crate) next_entry: u64,
+    pub(crate) items: Vec<Item>,
+    /// Names in the folder of all partitions changed.
+    pub(crate) topics: bool,
+    /// Folders of deleted partitions.
+    pub(crate) remove: Vec<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) dirty: Dirty,
+    /// Where the partition ended when the job was given.
+    pub(crate) end: RecoveryPoint,
+    pub(crate) producers: Option<Option<Vec<u8>>>,
+}
+
+/// How a job ended.
+pub(crate) type Outcome = Result<u64, (LogError, Job)>;
+
+#[derive(Debug, Default)]
+struct Desk {
+    job: Option<Job>,
+    outcome: Option<Outcome>,
+    close: bool,
+}
+
+/// Where writer and syncer meet. At most one job at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Syncer {
+    desk: Mutex<Desk>,
+    changed: Condvar,
+}
+
+impl Syncer {
+    pub(crate) fn give(&self, job: Job) {
+        self.desk.lock().job = Some(job);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn try_outcome(&self) -> Option<Outcome> {
+        self.desk.lock().outcome.take()
+    }
+
+    /// Waits for the end of the job that was given.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let mut desk = self.desk.lock();
+        loop {
+            if let Some(outcome) = desk.outcome.take() {
+                return outcome;
+            }
+            self.changed.wait(&mut desk);
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.desk.lock().close = true;
+        self.changed.notify_all();
+    }
+
+    /// The thread.
+    pub(crate) fn run(&self, shared: &Shared) {
+        let mut synced_to = shared.checkpoint_entry.load(Ordering::Acquire);
+        loop {
+            let mut job = {
+                let mut desk = self.desk.lock();
+                loop {
+                    if let Some(job) = desk.job.take() {
+                        break job;
+                    }
+                    if desk.close {
+                        return;
+                    }
+                    self.changed.wait(&mut desk);
+                }
+            };
+            let started = Instant::now();
+            let outcome = match checkpoint(shared, &mut job, synced_to) {
+                Ok(()) => {
+                    tracing::debug!(partitions = job.items.len(), elapsed = ?started.elapsed(), "checkpoint");
+                    synced_to = job.next_entry;
+                    shared.checkpoint_entry.store(synced_to, Ordering::Release);
+                    Ok(synced_to)
+                }
+                Err(error) => {
+                    tracing::error!(%error, "segments cannot be synced; the journal keeps what they lack");
+                    Err((error, job))
+                }
+            };
+            self.desk.lock().outcome = Some(outcome);
+            self.changed.notify_all();
+            shared.context.queue.poke();
+        }
+    }
+}
+
+fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogError> {
+    let files = &*shared.context.files;
+    for item in &mut job.items {
+        item.dirty.partition.flush_indexes();
+        if let Some(Some(producers)) = &item.producers {
+            let name = Partition::producers_name(item.end.next_offset);
+            replace(files, item.dirty.partition.dir(), &name, producers, false)
+                .or_else(|error| gone(&item.dirty, error))?;
+        }
+    }
+    let mut failed = None;
+    for item in &mut job.items {
+        if item.dirty.suspect {
+            continue;
+        }
+        for (base_offset, file) in &item.dirty.segments {
+            if let Err(error) = file.sync() {
+                let path = item.dirty.partition.log_path(*base_offset);
+                tracing::error!(path = %path.display(), %error, "a sync failed; what it covered is written again");
+                item.dirty.suspect = true;
+                failed = Some(LogError::io("sync", &path, &error));
+            }
+        }
+    }
+    if job.items.iter().any(|item| item.dirty.suspect) {
+        rewrite(shared, job, synced_to).map_err(|error| failed.unwrap_or(error))?;
+    }
+    for item in job.items.iter_mut() {
+        if item.dirty.names {
+            let dir = item.dirty.partition.dir();
+            let sync = || {
+                if item.dirty.created {
+                    files.open(&PartitionMeta::path(dir), false)?.sync()?;
+                }
+                files.sync_dir(dir)
+            };
+            let synced = sync().map_err(|error| LogError::io("sync", dir, &error));
+            synced.or_else(|error| gone(&item.dirty, error))?;
+        }
+    }
+    if job.topics {
+        let dir = shared.context.topics_dir();
+        files.sync_dir(&dir).map_err(|error| LogError::io("sync", &dir, &error))?;
+    }
+    for item in &job.items {
+        let producers = match &item.producers {
+            None => item.dirty.partition.recovery().producers,
+            Some(None) => None,
+            Some(Some(_)) => Some(item.end.next_offset),
+        };
+        item.dirty.partition.set_recovery(RecoveryPoint { producers, ..item.end });
+    }
+    snapshot(shared, job.next_entry).write(files, &shared.context.dir)?;
+    for partition in shared.partitions.read().values() {
+        partition.remove_obsolete();
+    }
+    for item in &job.items {
+        if item.producers.is_some() {
+            remove_old_producers(shared, &item.dirty.partition);
+        }
+    }
+    for dir in &job.remove {
+        if let Err(error) = files.remove_dir_all(dir) {
+            tracing::warn!(path = %dir.display(), %error, "cannot remove a deleted partition's folder; it goes at the next start");
+        }
+    }
+    Ok(())
+}
+
+/// An error of a partition that was deleted meanwhile is none.
+fn gone(dirty: &Dirty, error: LogError) -> Result<(), LogError> {
+    if dirty.partition.is_deleted() { Ok(()) } else { Err(error) }
+}
+
+fn snapshot(shared: &Shared, next_entry: u64) -> Checkpoint {
+    let partitions = shared.partitions.read();
+    let mut lines: Vec<PartitionLine> = partitions
+        .values()
+        .map(|partition| {
+            let state = partition.state().read();
+            PartitionLine {
+                slot: partition.slot(),
+                partition: partition.topic_partition().clone(),
+                topic_id: partition.topic_id(),
+                relaxed: state.relaxed,
+                log_start: state.log_start,
+                point: partition.recovery(),
+            }
+        })
+        .collect();
+    lines.sort_by_key(|line| line.slot);
+    Checkpoint { next_entry, next_slot: shared.next_slot.load(Ordering::Acquire), partitions: lines }
+}
+
+/// Writes again what a failed sync may have lost, and syncs that: from the journal, which is durable, or, for topics that are not in
+/// it, from the page cache as long as that still gives sound batches.
+fn rewrite(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogError> {
+    let context = &*shared.context;
+    let mut suspects: HashMap<u32, &mut Item> = job
+        .items
+        .iter_mut()
+        .filter(|item| item.dirty.suspect)
+        .map(|item| (item.dirty.partition.slot(), item))
+        .collect();
+    let failed =
+        |partition: &Partition, base, error: &std::io::Error| LogError::io("write", &partition.log_path(base), error);
+    for item in suspects.values() {
+        let partition = &item.dirty.partition;
+        let from = partition.recovery();
+        for (base, file) in &item.dirty.segments {
+            let start = if *base == from.segment { from.position } else { 0 };
+            let size = partition.state().read().segments.iter().find(|s| s.base_offset == *base).map_or(0, |s| s.size);
+            let mut scan = Scan::new(&**file, start, size, Depth::Crc);
+            while let Ok(Some((position, header))) = scan.next() {
+                let batch = scan.batch(position, &header).map_err(|error| failed(partition, *base, &error))?;
+                file.write_at(&[&batch], position).map_err(|error| failed(partition, *base, &error))?;
+            }
+        }
+    }
+    let dir = context.journal_dir();
+    let ring = Ring::read(&*context.files, &dir)?;
+    for (_, reader) in ring.readers() {
+        let mut reader = reader.map_err(|error| LogError::io("read", &dir, &error))?;
+        while let Some((number, body)) = reader.next().map_err(|error| LogError::io("read", &dir, &error))? {
+            let EntryBody::Append(parts) = body else { continue };
+            for (part, bytes) in parts {
+                // Later entries may be of appends that are not decided yet.
+                let wanted = (synced_to..job.next_entry).contains(&number) && !part.by_reference;
+                let Some(item) = suspects.get(&part.slot).filter(|_| wanted) else { continue };
+                if let Some((base, file)) = item.dirty.segments.iter().find(|(base, _)| *base == part.segment) {
+                    file.write_at(&[bytes], part.position)
+                        .map_err(|error| failed(&item.dirty.partition, *base, &error))?;
+                }
+            }
+        }
+    }
+    for item in suspects.values_mut() {
+        for (base, file) in &item.dirty.segments {
+            let path = item.dirty.partition.log_path(*base);
+            file.sync()
+                .map_err(|error| LogError::io("sync", &path, &error))
+                .or_else(|error| gone(&item.dirty, error))?;
+        }
+        item.dirty.suspect = false;
+    }
+    Ok(())
+}
+
+/// Removes files of producers' states that the checkpoint does not name.
+fn remove_old_producers(shared: &Shared, partition: &Partition) {
+    let Ok(names) = shared.context.files.list(partition.dir()) else { return };
+    let kept = partition.recovery().producers.map(Partition::producers_name);
+    for name in names.iter().filter(|name| name.ends_with(".producers") && Some(*name) != kept.as_ref()) {
+        let _ = shared.context.files.remove_file(&partition.dir().join(name));
+    }
+}
