@@ -1,14 +1,12 @@
-//! What is asked of a cluster besides records: topics, offsets, settings, groups.
+//! What is asked of a cluster besides records: topics, offsets, settings.
 
 use std::time::Duration;
 
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DescribeConfigsRequest, DescribeGroupsRequest, IncrementalAlterConfigsRequest, ListGroupsRequest,
-    ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest, create_partitions, create_topics, delete_records,
-    delete_topics, describe_configs, describe_groups, incremental_alter_configs, list_groups, list_offsets,
-    offset_commit, offset_fetch,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    IncrementalAlterConfigsRequest, ListOffsetsRequest, create_partitions, create_topics, delete_records,
+    delete_topics, describe_configs, incremental_alter_configs, list_offsets,
 };
 use uuid::Uuid;
 
@@ -58,19 +56,8 @@ pub enum OffsetAt {
     Timestamp(i64),
 }
 
-/// A group's offset of one partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupOffset {
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// The next record to be read.
-    pub offset: i64,
-}
-
 impl Client {
-    /// Creates topics. The first refusal is the error.
+    /// Creates topics and waits until they have leaders. The first refusal is the error.
     pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<(), ClientError> {
         let config = |(name, value): &(String, String)| create_topics::CreatableTopicConfig {
             name: name.clone(),
@@ -93,7 +80,12 @@ impl Client {
         let answer = self.controller().await?.call(&request).await?;
         answer.topics.iter().try_for_each(|topic| {
             accepted(topic.error_code, topic.error_message.as_deref(), || format!("create topic {}", topic.name))
-        })
+        })?;
+        for topic in topics {
+            // A cluster of several brokers needs a moment until all know of it.
+            self.retry(ClientError::is_retriable, || self.refresh_topic(&topic.name)).await?;
+        }
+        Ok(())
     }
 
     /// Creates a topic unless it is there.
@@ -163,21 +155,20 @@ impl Client {
             ..Default::default()
         };
         let what = || format!("offset of {topic}-{partition}");
-        let mut attempts = 0;
-        let part = loop {
+        let ask = || async {
             let answer = self.leader(topic, partition).await?.call(&request).await?;
-            let part = answer.topics.first().and_then(|topic| topic.partitions.first()).cloned();
+            let part = answer.topics.into_iter().next().and_then(|topic| topic.partitions.into_iter().next());
             let part = part.ok_or_else(|| empty(what()))?;
-            match accepted(part.error_code, None, what) {
-                Ok(()) => break part,
-                Err(error) if error.is_retriable() && attempts < 20 => {
-                    attempts += 1;
-                    self.forget_topic(topic);
-                    tokio::time::sleep(self.options().retry_backoff).await;
-                }
-                Err(error) => return Err(error),
+            accepted(part.error_code, None, what)?;
+            Ok(part)
+        };
+        let moved = |error: &ClientError| {
+            error.is_retriable() && self.known_leader(topic, partition).is_some() && {
+                self.forget_topic(topic);
+                true
             }
         };
+        let part = self.retry(moved, ask).await?;
         if part.offset < 0 && matches!(at, OffsetAt::Timestamp(_)) {
             return Box::pin(self.offset(topic, partition, OffsetAt::Latest)).await;
         }
@@ -236,102 +227,6 @@ impl Client {
         })
     }
 
-    /// The groups of all brokers.
-    pub async fn list_groups(&self) -> Result<Vec<list_groups::ListedGroup>, ClientError> {
-        let mut groups = Vec::new();
-        for (node_id, _) in self.brokers() {
-            let answer = self.broker(node_id).await?.call(&ListGroupsRequest::default()).await?;
-            accepted(answer.error_code, None, || "groups".to_owned())?;
-            groups.extend(answer.groups);
-        }
-        Ok(groups)
-    }
-
-    /// State and members of a group.
-    pub async fn describe_group(&self, group: &str) -> Result<describe_groups::DescribedGroup, ClientError> {
-        let request = DescribeGroupsRequest { groups: vec![group.to_owned()], ..Default::default() };
-        let answer = self.coordinator(group).await?.call(&request).await?;
-        let what = || format!("group {group}");
-        let found = answer.groups.into_iter().next().ok_or_else(|| empty(what()))?;
-        accepted(found.error_code, found.error_message.as_deref(), what)?;
-        Ok(found)
-    }
-
-    /// Deletes an empty group.
-    pub async fn delete_group(&self, group: &str) -> Result<(), ClientError> {
-        let request = DeleteGroupsRequest { groups_names: vec![group.to_owned()] };
-        let answer = self.coordinator(group).await?.call(&request).await?;
-        answer
-            .results
-            .iter()
-            .try_for_each(|result| accepted(result.error_code, None, || format!("delete group {group}")))
-    }
-
-    /// The offsets that a group has committed.
-    pub async fn group_offsets(&self, group: &str) -> Result<Vec<GroupOffset>, ClientError> {
-        let connection = self.coordinator(group).await?;
-        // Topics by name: version 10 answers with ids.
-        let version = connection.version_up_to::<OffsetFetchRequest>(9)?;
-        let request = OffsetFetchRequest {
-            group_id: group.to_owned(),
-            groups: vec![offset_fetch::OffsetFetchRequestGroup { group_id: group.to_owned(), ..Default::default() }],
-            ..Default::default()
-        };
-        let answer = connection.call_at(&request, version).await?;
-        let what = || format!("offsets of group {group}");
-        accepted(answer.error_code, None, what)?;
-        let mut offsets = Vec::new();
-        let mut add = |topic: &str, partition, offset, code: ErrorCode| {
-            accepted(code, None, || format!("offsets of group {group}, {topic}-{partition}"))?;
-            if offset >= 0 {
-                offsets.push(GroupOffset { topic: topic.to_owned(), partition, offset });
-            }
-            Ok::<_, ClientError>(())
-        };
-        for topic in &answer.topics {
-            for part in &topic.partitions {
-                add(&topic.name, part.partition_index, part.committed_offset, part.error_code)?;
-            }
-        }
-        for group in &answer.groups {
-            accepted(group.error_code, None, what)?;
-            for topic in &group.topics {
-                for part in &topic.partitions {
-                    add(&topic.name, part.partition_index, part.committed_offset, part.error_code)?;
-                }
-            }
-        }
-        Ok(offsets)
-    }
-
-    /// Commits offsets for a group without members.
-    pub async fn commit_group_offsets(&self, group: &str, offsets: &[GroupOffset]) -> Result<(), ClientError> {
-        let connection = self.coordinator(group).await?;
-        let version = connection.version_up_to::<OffsetCommitRequest>(9)?;
-        let topic = |offset: &GroupOffset| offset_commit::OffsetCommitRequestTopic {
-            name: offset.topic.clone(),
-            partitions: vec![offset_commit::OffsetCommitRequestPartition {
-                partition_index: offset.partition,
-                committed_offset: offset.offset,
-                committed_metadata: Some(String::new()),
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let request = OffsetCommitRequest {
-            group_id: group.to_owned(),
-            topics: offsets.iter().map(topic).collect(),
-            ..Default::default()
-        };
-        let answer = connection.call_at(&request, version).await?;
-        answer.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |part| (topic, part))).try_for_each(
-            |(topic, part)| {
-                let what = || format!("commit of group {group}, {}-{}", topic.name, part.partition_index);
-                accepted(part.error_code, None, what)
-            },
-        )
-    }
-
     /// Waits until the cluster answers, at most `limit`: after a start, for instance.
     pub async fn connect_within(
         bootstrap: &str,
@@ -350,6 +245,6 @@ impl Client {
     }
 }
 
-fn empty(what: String) -> ClientError {
+pub(crate) fn empty(what: String) -> ClientError {
     ClientError::Broker { what, code: ErrorCode::UnknownServerError, message: Some("the answer is empty".to_owned()) }
 }

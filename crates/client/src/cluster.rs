@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -194,16 +195,17 @@ impl Client {
 
     /// A connection to the coordinator of a group.
     pub async fn coordinator(&self, group: &str) -> Result<Connection, ClientError> {
-        let deadline = Instant::now() + self.shared.options.topic_timeout;
-        loop {
-            match self.find_coordinator(group).await {
-                Err(error) if error.is_retriable() && Instant::now() < deadline => {
-                    sleep(self.shared.options.retry_backoff).await;
-                }
-                Err(error) => return Err(error),
-                Ok(address) => return self.shared.pool.get(&address).await,
-            }
-        }
+        let address = self.retry(ClientError::is_retriable, || self.find_coordinator(group)).await?;
+        self.shared.pool.get(&address).await
+    }
+
+    /// Asks the coordinator of a group, again if it is elsewhere or not ready yet.
+    pub(crate) async fn ask_coordinator<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        group: &str,
+        ask: impl Fn(Connection) -> F,
+    ) -> Result<T, ClientError> {
+        self.retry(ClientError::is_retriable, || async { ask(self.coordinator(group).await?).await }).await
     }
 
     async fn find_coordinator(&self, group: &str) -> Result<String, ClientError> {
@@ -328,8 +330,52 @@ impl Client {
         self.broker(leader).await
     }
 
-    /// Sends one record batch and gives the offset of its first record: the shortest way, without retries or batching.
+    /// Repeats a call until it succeeds, fails for good, or `topic_timeout` is over. `again` says which failures are worth it.
+    pub(crate) async fn retry<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        again: impl Fn(&ClientError) -> bool,
+        call: impl Fn() -> F,
+    ) -> Result<T, ClientError> {
+        let deadline = Instant::now() + self.shared.options.topic_timeout;
+        loop {
+            match call().await {
+                Err(error) if again(&error) && Instant::now() < deadline => {
+                    sleep(self.shared.options.retry_backoff).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Sends one record batch and gives the offset of its first record: the shortest way, without batching. It is sent again only where the
+    /// broker certainly did not take it.
     pub async fn produce(
+        &self,
+        topic: &str,
+        partition: i32,
+        batch: bytes::Bytes,
+        acks: i16,
+    ) -> Result<i64, ClientError> {
+        let not_taken = |error: &ClientError| {
+            let elsewhere = matches!(
+                error.code(),
+                Some(
+                    ErrorCode::UnknownTopicOrPartition
+                        | ErrorCode::UnknownTopicId
+                        | ErrorCode::NotLeaderOrFollower
+                        | ErrorCode::LeaderNotAvailable
+                )
+            );
+            // Without the topic there is nothing to wait for: only what was known may have moved.
+            elsewhere && self.known_leader(topic, partition).is_some() && {
+                self.forget_topic(topic);
+                true
+            }
+        };
+        self.retry(not_taken, || self.produce_once(topic, partition, batch.clone(), acks)).await
+    }
+
+    async fn produce_once(
         &self,
         topic: &str,
         partition: i32,

@@ -32,13 +32,15 @@ mod cluster;
 mod connection;
 mod consumer;
 mod error;
+mod groups;
 mod murmur2;
 mod producer;
 
-pub use admin::{GroupOffset, NewTopic, OffsetAt};
+pub use admin::{NewTopic, OffsetAt};
 pub use cluster::{Client, ClientOptions, Topic};
 pub use connection::{Connection, ConnectionOptions};
 pub use consumer::{Consumer, ConsumerOptions, Fetched};
 pub use error::ClientError;
+pub use groups::GroupOffset;
 pub use murmur2::{murmur2, partition_for_key};
 pub use producer::{Delivered, Delivery, Producer, ProducerOptions, ProducerRecord};
