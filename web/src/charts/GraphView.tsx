@@ -12,17 +12,28 @@ import { CARD_HEAD, graphOf, heightOf, layout, rowHeightOf, type Frame, type Gra
 
 export function GraphView({ overview, flow }: { overview: Overview; flow?: string }) {
   const [ref, width] = useWidth<HTMLDivElement>();
+  // A phone has room for one flow after the other.
+  const split = width > 0 && width < 640 && flow === undefined && overview.flows.length > 1;
+  return (
+    <div ref={ref}>
+      {split && overview.flows.map((one) => <Picture key={one.name} overview={overview} flow={one.name} width={width} />)}
+      {!split && width > 0 && <Picture overview={overview} flow={flow} width={width} />}
+    </div>
+  );
+}
+
+function Picture({ overview, flow, width }: { overview: Overview; flow?: string; width: number }) {
   const graph = graphOf(overview, flow);
   // The picture is laid out anew only when boxes come, go or grow, not each second.
   const form = `${width}|${graph.nodes.map((node) => `${node.id}:${heightOf(node)}:${rowHeightOf(node)}`).join()}|${graph.edges.map((e) => `${e.from}>${e.to}`).join()}`;
   const place: Layout = useMemo(() => layout(graph, width), [form]);
   const carded = new Set(place.frames.map((frame) => frame.flow));
 
+  const { scale } = place;
   return (
-    <div class="graph" role="group" aria-label="Pipeline: sources, steps, tables and files">
-      <div ref={ref} />
-      {width > 0 && (
-        <div class="graph-canvas" style={{ width: `${place.width}px`, height: `${place.height}px` }}>
+    <div class="graph" role="group" aria-label={`Pipeline${flow ? ` ${flow}` : ''}: sources, steps, tables and files`}>
+      <div style={{ width: `${place.width * scale}px`, height: `${place.height * scale}px` }}>
+        <div class="graph-canvas" style={{ width: `${place.width}px`, height: `${place.height}px`, transform: scale < 1 ? `scale(${scale})` : undefined }}>
           {place.frames.map((frame) => (
             <FlowCard key={frame.flow} frame={frame} overview={overview} />
           ))}
@@ -30,7 +41,7 @@ export function GraphView({ overview, flow }: { overview: Overview; flow?: strin
             {graph.edges.map((edge) => {
               const [from, to] = [place.placed.get(edge.from), place.placed.get(edge.to)];
               if (!from || !to) return null;
-              return <Edge key={`${edge.from}>${edge.to}`} path={curve(from, to, place.shape)} perSecond={rate(edge.series)} />;
+              return <Edge key={`${edge.from}>${edge.to}`} {...curve(from, to, place.shape, carded)} perSecond={rate(edge.series)} />;
             })}
           </svg>
           {graph.nodes.map((node) => {
@@ -40,7 +51,7 @@ export function GraphView({ overview, flow }: { overview: Overview; flow?: strin
             return <Box key={node.id} box={box} node={node} overview={overview} />;
           })}
         </div>
-      )}
+      </div>
     </div>
   );
 }
@@ -49,23 +60,30 @@ export function GraphView({ overview, flow }: { overview: Overview; flow?: strin
 const RAIL_X = 20;
 const RAIL_Y = 14;
 
-function curve(from: Placed, to: Placed, shape: Layout['shape']): string {
-  const inCard = (box: Placed) => shape !== 'wide' && box.node.kind === 'step';
+interface Way {
+  path: string;
+  /** About, in px. */
+  length: number;
+}
+
+function curve(from: Placed, to: Placed, shape: Layout['shape'], carded: ReadonlySet<string>): Way {
+  const inCard = (box: Placed) => box.node.kind === 'step' && carded.has(box.node.flow ?? '');
   if (inCard(from) && inCard(to) && from.node.flow === to.node.flow) {
     const x = from.x + RAIL_X;
-    return `M${x},${from.y + RAIL_Y + 9}L${x},${to.y + RAIL_Y - 9}`;
+    const [y0, y1] = [from.y + RAIL_Y + 10, to.y + RAIL_Y - 10];
+    return { path: `M${x},${y0}L${x},${y1}`, length: y1 - y0 };
   }
   if (shape === 'tall') {
     // Into a card from above, out of it from below: a step's own place is shown by the rail.
     const [x0, y0] = [from.x + from.width / 2, from.y + from.height + (inCard(from) ? 8 : 0)];
     const [x1, y1] = [to.x + to.width / 2, to.y - (inCard(to) ? CARD_HEAD : 0)];
     const bend = (y1 - y0) / 2;
-    return `M${x0},${y0}C${x0},${y0 + bend},${x1},${y1 - bend},${x1},${y1}`;
+    return { path: `M${x0},${y0}C${x0},${y0 + bend},${x1},${y1 - bend},${x1},${y1}`, length: Math.hypot(x1 - x0, y1 - y0) };
   }
   const [x0, y0] = [from.x + from.width, from.y + (inCard(from) ? RAIL_Y : from.height / 2)];
   const [x1, y1] = [to.x, to.y + (inCard(to) ? RAIL_Y : to.height / 2)];
   const bend = Math.max(14, (x1 - x0) / 2);
-  return `M${x0},${y0}C${x0 + bend},${y0},${x1 - bend},${y1},${x1},${y1}`;
+  return { path: `M${x0},${y0}C${x0 + bend},${y0},${x1 - bend},${y1},${x1},${y1}`, length: Math.hypot(x1 - x0, y1 - y0) * 1.08 };
 }
 
 function FlowCard({ frame, overview }: { frame: Frame; overview: Overview }) {
@@ -127,18 +145,21 @@ function Rate({ rows }: { rows: number }) {
   );
 }
 
-/** A pace per order of magnitude, so that a rate that wavers does not start the drops anew. */
-function Edge({ path, perSecond: rows }: { path: string; perSecond: number }) {
+/** Drops keep the pace of their order of magnitude, so that a rate that wavers does not start them anew. */
+const PX_PER_SECOND = [0, 11, 15, 20, 26, 33, 42];
+const PX_BETWEEN = [1, 90, 70, 52, 40, 32, 26];
+
+function Edge({ path, length, perSecond: rows }: Way & { perSecond: number }) {
   const pace = rows <= 0 ? 0 : Math.max(1, Math.min(6, Math.floor(Math.log10(rows) + 2)));
-  const seconds = [0, 5.5, 4.6, 3.8, 3.1, 2.5, 2.0][pace]!;
-  const drops = [0, 1, 1, 2, 3, 4, 5][pace]!;
+  const seconds = pace === 0 ? 0 : Math.max(0.9, length / PX_PER_SECOND[pace]!);
+  const drops = pace === 0 ? 0 : Math.max(1, Math.min(9, Math.round(length / PX_BETWEEN[pace]!)));
   return (
     <g class={`edge ${pace > 0 ? 'moving' : ''}`}>
       <path d={path} />
       {!still.value &&
         Array.from({ length: drops }, (_, i) => (
-          <circle key={`${pace}-${i}`} r="2.5">
-            <animateMotion dur={`${seconds}s`} begin={`${(-i * seconds) / drops}s`} repeatCount="indefinite" {...{ path }} />
+          <circle key={`${pace}-${drops}-${i}`} r="2.4">
+            <animateMotion dur={`${seconds.toFixed(2)}s`} begin={`${((-i * seconds) / drops).toFixed(2)}s`} repeatCount="indefinite" {...{ path }} />
           </circle>
         ))}
     </g>
@@ -167,8 +188,8 @@ function Box({ box, node, overview }: { box: Placed; node: GraphNode; overview: 
   if (node.kind === 'table') {
     return (
       <a class="box table" style={style} href={href('tables', node.table.name)}>
-        <Head icon="table" kind={node.table.kind === 'materialized view' ? 'View' : 'Table'} rate={rate(`table.rows/${node.table.name}`)} />
-        <Name text={node.table.name} after={`${short(node.table.rows_total)} rows`} />
+        <Head icon="table" kind={`${short(node.table.rows_total)} rows`} rate={rate(`table.rows/${node.table.name}`)} />
+        <Name text={node.table.name} />
       </a>
     );
   }
@@ -215,11 +236,10 @@ function Head({ icon, kind, rate: rows, after }: { icon: IconName; kind: string;
   );
 }
 
-function Name({ text, after }: { text: string; after?: string }) {
+function Name({ text }: { text: string }) {
   return (
-    <span class="box-name">
+    <span class="box-name" title={text}>
       <b>{text}</b>
-      {after && <small>{after}</small>}
     </span>
   );
 }

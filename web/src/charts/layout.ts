@@ -97,6 +97,8 @@ export interface Layout {
   frames: Frame[];
   width: number;
   height: number;
+  /** Less than 1 where the picture is drawn a little smaller, to fit. */
+  scale: number;
   /** `wide`: every step has a column. `cards`: the steps of a flow share a card. `tall`: cards from top to bottom, for a phone. */
   shape: 'wide' | 'cards' | 'tall';
 }
@@ -118,7 +120,7 @@ export function rowHeightOf(node: GraphNode): number {
 
 const WIDTH_MIN = 144;
 const WIDTH_MAX = 244;
-const CARD_MIN = 232;
+const CARD_MIN = 236;
 const CARD_MAX = 320;
 const GAP_MIN = 34;
 const GAP_MAX = 104;
@@ -137,20 +139,30 @@ interface Block {
   y: number;
 }
 
+/** Drawn smaller than this, a picture is scrolled rather than read. */
+const SCALE_MIN = 0.84;
+
 /** Lays the graph out into `available` px of width. */
 export function layout(graph: Graph, available: number): Layout {
   if (available < 640) return tall(blocksOf(graph, true), available);
   const wide = blocksOf(graph, false);
   const columns = Math.max(...wide.map((block) => block.depth), 0) + 1;
   if (columns * WIDTH_MIN + (columns - 1) * GAP_MIN + 4 <= available) return place(graph, wide, available, 'wide');
-  return place(graph, blocksOf(graph, true), available, 'cards');
+  const cards = blocksOf(graph, true);
+  const natural = place(graph, cards, available, 'cards');
+  if (natural.width <= available) return natural;
+  const scale = Math.max(SCALE_MIN, available / natural.width);
+  return { ...place(graph, cards, available / scale, 'cards'), scale };
 }
 
 function blocksOf(graph: Graph, cards: boolean): Block[] {
+  const steps = new Map<string, number>();
+  for (const node of graph.nodes) if (node.flow) steps.set(node.flow, (steps.get(node.flow) ?? 0) + 1);
   const blocks = new Map<string, Block>();
   const home = new Map<string, string>();
   for (const node of graph.nodes) {
-    const card = cards && node.kind === 'step';
+    // A single step needs no card around it.
+    const card = cards && node.kind === 'step' && steps.get(node.flow ?? '')! > 1;
     const id = card ? `flow:${node.flow}` : node.id;
     home.set(node.id, id);
     const block = blocks.get(id) ?? { id, card, nodes: [], depth: 0, height: card ? CARD_HEAD + CARD_FOOT : 0, y: 0 };
@@ -229,7 +241,7 @@ function place(graph: Graph, blocks: Block[], available: number, shape: 'wide' |
   const frames: Frame[] = [];
   for (const block of blocks) put(block, lefts[block.depth]!, block.y - top, widths[block.depth]!, placed, frames);
   const height = Math.max(...blocks.map((block) => block.y + block.height)) - top + 2;
-  return { placed, frames, width: total, height, shape };
+  return { placed, frames, width: total, height, scale: 1, shape };
 }
 
 /** Puts a block and what is in it at its place. */
@@ -266,5 +278,5 @@ function tall(blocks: Block[], available: number): Layout {
     }
     y += Math.max(...layer.map((block) => block.height), 0) + gapY;
   }
-  return { placed, frames, width: total, height: y - gapY + 2, shape: 'tall' };
+  return { placed, frames, width: total, height: y - gapY + 2, scale: 1, shape: 'tall' };
 }

@@ -1,7 +1,12 @@
 /** Asks for rows, records and charts, again whenever there is something new, never twice at once, and not while nobody looks. */
 
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { Chart, Rows, TopicRecord } from './model';
+
+/** Is the page in a tab that nobody sees? */
+const hidden = signal(document.hidden);
+document.addEventListener('visibilitychange', () => (hidden.value = document.hidden));
 
 export interface Answer<T> {
   data: T | null;
@@ -16,9 +21,10 @@ function useAnswer<T>(url: string | null, version: unknown, pauseMs: number): An
   const [answer, setAnswer] = useState<Answer<T>>({ data: null, error: null });
   const asked = useRef({ url: '', version: undefined as unknown, at: 0, busy: false });
   const [turn, setTurn] = useState(0);
+  const away = hidden.value;
 
   useEffect(() => {
-    if (url === null) return;
+    if (url === null || away) return;
     const last = asked.current;
     const other = last.url !== url;
     if (last.busy || (!other && last.version === version)) return;
@@ -41,7 +47,7 @@ function useAnswer<T>(url: string | null, version: unknown, pauseMs: number): An
         });
     }, wait);
     return () => clearTimeout(timer);
-  }, [url, version, pauseMs, turn]);
+  }, [url, version, pauseMs, turn, away]);
 
   return answer;
 }

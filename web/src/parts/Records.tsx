@@ -41,7 +41,7 @@ export function Records({ topic, limit = 100, compact = false }: { topic: Topic;
   const shown = open && !records.some((record) => idOf(record) === idOf(open)) ? [open, ...records] : records;
 
   return (
-    <div class={`records ${compact ? 'compact' : ''}`} ref={ref}>
+    <div class={`records ${compact ? 'compact' : ''} ${topic.dead_letters ? 'reasons' : ''}`} ref={ref}>
       {!compact && (
         <div class="toolbar">
           <label class="field">
@@ -69,6 +69,7 @@ export function Records({ topic, limit = 100, compact = false }: { topic: Topic;
         {shown.map((record) => {
           const id = idOf(record);
           const opened = open !== null && idOf(open) === id;
+          const why = topic.dead_letters ? reasonOf(record) : undefined;
           const fresh = before !== null && !before.has(id);
           return (
             <div class={`record ${opened ? 'opened' : ''} ${fresh ? 'fresh' : ''}`} role="listitem" key={id}>
@@ -78,8 +79,12 @@ export function Records({ topic, limit = 100, compact = false }: { topic: Topic;
                   {count(record.offset)}
                 </span>
                 <time dateTime={new Date(record.timestamp_ms).toISOString()}>{wallTime(record.timestamp_ms)}</time>
-                {!compact && <span class="record-key">{record.key ? record.key.text : <i class="null">no key</i>}</span>}
-                <span class="record-value">{record.value ? record.value.text : <i class="null">tombstone</i>}</span>
+                {!compact && (
+                  <span class={`record-key ${why ? 'why' : ''}`} title={why}>
+                    {why ?? record.key?.text ?? <i class="null">no key</i>}
+                  </span>
+                )}
+                <span class="record-value">{record.value ? record.value.text : <i class="null">no value</i>}</span>
               </button>
               {opened && <Opened record={record} />}
             </div>
@@ -127,6 +132,12 @@ function pretty(shown: Shown): string {
   } catch {
     return shown.text;
   }
+}
+
+/** Of a dead letter: what was wrong, from its headers. */
+function reasonOf(record: TopicRecord): string | undefined {
+  const header = (pattern: RegExp) => record.headers.find(([name]) => pattern.test(name))?.[1]?.text;
+  return header(/message/i) ?? header(/class|error/i);
 }
 
 /** The busiest topic that is not internal. */

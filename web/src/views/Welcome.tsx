@@ -27,11 +27,11 @@ export function Welcome({ all }: { all: Overview }) {
             <Snippets address={all.kafka_address} />
           </Step>
           <Step n={2} done={false} title="Make a project">
-            <p>A folder with a pipeline in Spark's SQL, ready to read the topic.</p>
+            <p>A folder with a pipeline in Spark's SQL to start from.</p>
             <Code label="command" text="millstream init my-project" />
           </Step>
           <Step n={3} done={false} title="Run it, and look here">
-            <p>Stop this one with Ctrl-C first. Tables, charts and files appear as the first window closes.</p>
+            <p>End this one with Ctrl-C first, both want the same ports. Tables, charts and files appear as the first window closes.</p>
             <Code label="command" text="millstream up my-project" />
           </Step>
         </ol>
