@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::group::{
     Effect, Group, GroupError, GroupState, Join, JoinAnswer, JoinRefused, Member, Sync, SyncAnswer, Ticket,
 };
-use super::record::{Entry, OffsetRecord};
+use super::record::{Entry, GroupRecord, OffsetRecord};
 use crate::internal_log::{InternalLog, KeyValue};
 use crate::runtime::{blocking, to_the_end};
 use crate::topics::OFFSETS_TOPIC;
@@ -278,27 +278,28 @@ impl Coordinator {
                 // A client that went away does not hear the answer; its session time-out tells.
                 Effect::Joined(ticket, answer) => drop(inner.joins.remove(&ticket).map(|to| to.send(answer))),
                 Effect::Synced(ticket, answer) => drop(inner.syncs.remove(&ticket).map(|to| to.send(answer))),
-                Effect::Persist(mut record) => {
-                    record.written_ms = self.config.clock.now_ms();
-                    let entry = Entry::Group { group: group_id.to_string(), value: Some(record.clone()) };
-                    let written = self.append(inner, group_id, &[entry.encode()]);
-                    let (this, group_id) = (self.clone(), group_id.to_string());
-                    tokio::spawn(async move {
-                        let result = written.await;
-                        if let Err(error) = &result {
-                            tracing::warn!(group = %group_id, %error, "the group could not be written");
-                        }
-                        let mut inner = this.inner.lock();
-                        this.landed(&mut inner, &group_id);
-                        let ok = result.is_ok();
-                        this.with_group(&mut inner, &group_id, |group, now_ms, effects| {
-                            group.persisted(now_ms, record, ok, effects);
-                        });
-                    });
-                }
+                Effect::Persist(record) => self.persist(inner, group_id, record),
             }
         }
         Some(out)
+    }
+
+    fn persist(self: &Arc<Self>, inner: &mut Inner, group_id: &str, mut record: GroupRecord) {
+        record.written_ms = self.config.clock.now_ms();
+        let entry = Entry::Group { group: group_id.to_string(), value: Some(record.clone()) };
+        let written = self.append(inner, group_id, &[entry.encode()]);
+        let (this, group_id) = (self.clone(), group_id.to_string());
+        tokio::spawn(async move {
+            let result = written.await;
+            if let Err(error) = &result {
+                tracing::warn!(group = %group_id, %error, "the group could not be written");
+            }
+            let mut inner = this.inner.lock();
+            this.landed(&mut inner, &group_id);
+            this.with_group(&mut inner, &group_id, |group, now_ms, effects| {
+                group.persisted(now_ms, record, result.is_ok(), effects);
+            });
+        });
     }
 
     fn append(
