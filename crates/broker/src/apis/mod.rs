@@ -36,9 +36,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use millstream_protocol::codec::{DecodeError, Frame, Reader};
+use millstream_protocol::codec::{DecodeError, Field, Frame, Reader, Wire};
 use millstream_protocol::messages::{Message, Request};
-use millstream_protocol::{ApiKey, ErrorCode, RequestHeader, decode_request, encode_response};
+use millstream_protocol::{ApiKey, ErrorCode, RequestHeader, encode_response};
 use uuid::Uuid;
 
 use crate::Broker;
@@ -137,8 +137,10 @@ fn call<A: Api>(
     header: &RequestHeader,
     reader: &mut Reader<'_>,
 ) -> Result<BoxFuture<'static, Option<Frame>>, DecodeError> {
-    let request: A::Request = decode_request(reader, header)?;
     let (version, correlation_id) = (header.api_version, header.correlation_id);
+    // Bytes behind the last field are passed over, as Kafka does: librdkafka leaves three behind a Metadata request for all topics.
+    let field = Field { version, flexible: version >= <A::Request as Message>::FLEXIBLE_SINCE, nullable: false };
+    let request = <A::Request as Wire>::decode(reader, field)?;
     let is_answered = A::is_answered(&request);
     let answer = A::handle(context, request);
     Ok(Box::pin(async move {
