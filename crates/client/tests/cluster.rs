@@ -8,9 +8,9 @@ use millstream_client::{
     Client, ClientOptions, Consumer, ConsumerOptions, GroupOffset, NewTopic, OffsetAt, Producer, ProducerOptions,
     ProducerRecord,
 };
-use millstream_protocol::ErrorCode;
-use millstream_protocol::messages::{APIS, MetadataRequest};
-use millstream_protocol::records::{BatchBuilder, Codec, Scratch};
+use millstream_protocol::messages::{APIS, FetchRequest, Message, MetadataRequest, ProduceRequest, fetch, produce};
+use millstream_protocol::records::{BatchBuilder, Codec, Scratch, batches};
+use millstream_protocol::{ApiKey, ErrorCode};
 
 async fn client() -> Option<Client> {
     let Ok(bootstrap) = std::env::var("MILLSTREAM_TEST_BOOTSTRAP") else {
@@ -206,7 +206,7 @@ async fn group_offsets_are_kept_and_forgotten_with_the_group() {
 async fn every_version_offered_of_metadata_is_answered() {
     let Some(client) = client().await else { return };
     let connection = client.any().await.expect("a connection");
-    let (first, last) = connection.offered(millstream_protocol::ApiKey::Metadata).expect("offered");
+    let (first, last) = connection.offered(ApiKey::Metadata).expect("offered");
     for version in first..=last.min(13) {
         let request = MetadataRequest { topics: Some(vec![]), ..Default::default() };
         let answer = connection.call_at(&request, version).await.expect("answered");
@@ -214,4 +214,40 @@ async fn every_version_offered_of_metadata_is_answered() {
     }
     let offered = APIS.iter().filter(|api| connection.offered(api.key).is_some()).count();
     assert!(offered >= 10, "only {offered} APIs");
+}
+
+#[tokio::test]
+async fn every_version_offered_of_produce_and_fetch_carries_records() {
+    let Some(client) = client().await else { return };
+    let name = topic(&client, "versions", 1).await;
+    let id = client.topic(&name).await.expect("known").id;
+    let connection = client.leader(&name, 0).await.expect("a leader");
+    let mut offset = 0;
+    let versions = |first: i16, last: i16, known: std::ops::RangeInclusive<i16>| {
+        first.max(*known.start())..=last.min(*known.end())
+    };
+    let (first, last) = connection.offered(ApiKey::Produce).expect("offered");
+    for version in versions(first, last, ProduceRequest::VERSIONS) {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.push(1, None, Some(format!("produced by version {version}").as_bytes()), &[]);
+        let part = produce::PartitionProduceData { index: 0, records: builder.finish() };
+        let data = produce::TopicProduceData { name: name.clone(), topic_id: id, partition_data: vec![part] };
+        let request = ProduceRequest { acks: -1, timeout_ms: 5000, topic_data: vec![data], ..Default::default() };
+        let answer = connection.call_at(&request, version).await.expect("answered");
+        let part = &answer.responses[0].partition_responses[0];
+        assert_eq!((part.error_code, part.base_offset), (ErrorCode::None, offset), "version {version}");
+        offset += 1;
+    }
+    let (first, last) = connection.offered(ApiKey::Fetch).expect("offered");
+    for version in versions(first, last, FetchRequest::VERSIONS) {
+        let part = fetch::FetchPartition { partition_max_bytes: 1 << 20, ..Default::default() };
+        let wanted = fetch::FetchTopic { topic: name.clone(), topic_id: id, partitions: vec![part] };
+        let request = FetchRequest { max_wait_ms: 100, min_bytes: 1, topics: vec![wanted], ..Default::default() };
+        let answer = connection.call_at(&request, version).await.expect("answered");
+        let part = &answer.responses[0].partitions[0];
+        assert_eq!((part.error_code, part.high_watermark), (ErrorCode::None, offset), "version {version}");
+        let records = part.records.clone().expect("records");
+        let found = batches(&records).map(|batch| batch.expect("a batch").0.record_count).sum::<i32>();
+        assert_eq!(i64::from(found), offset, "version {version}");
+    }
 }
