@@ -1,0 +1,8 @@
+//! The scalar functions, one file per function or small family. [`crate::registry`] is the table of all.
+
+pub(crate) mod conditional;
+pub(crate) mod from_text;
+pub(crate) mod parse_time;
+pub(crate) mod window;
+
+pub(crate) use conditional::widen;
