@@ -2,7 +2,24 @@
 //!
 //! Nothing runs here: a [`Pipeline`] is data that the engine and the connectors read.
 
+mod error;
+mod fingerprint;
+mod functions;
+mod graph;
+mod interval;
+mod kafka;
+mod lex;
 pub mod logical;
+mod optimize;
 pub mod pipeline;
+mod plan;
+mod project;
+mod relations;
+mod source;
+mod spec;
+mod statement;
 
+pub use error::{Diagnostic, ProjectError};
 pub use pipeline::{FileFormat, Flow, Origin, Pipeline, Relation, RelationKind, Table, TableKind};
+pub use project::{EMBEDDED_BOOTSTRAP, Environment, Project};
+pub use source::Span;

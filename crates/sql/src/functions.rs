@@ -1,0 +1,108 @@
+//! The functions that a query may call, and conversions between types.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::registry::MemoryFunctionRegistry;
+use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF, WindowUDF};
+use millstream_functions::{CastMode, Session, SparkCast};
+
+use crate::error::nearest;
+use crate::plan::types::widens;
+
+/// All functions by name in lower case.
+pub(crate) struct Functions {
+    session: Session,
+    scalar: BTreeMap<String, Arc<ScalarUDF>>,
+    aggregate: BTreeMap<String, Arc<AggregateUDF>>,
+    window: BTreeMap<String, Arc<WindowUDF>>,
+}
+
+impl Functions {
+    /// Spark's functions: DataFusion's own, those of its Spark collection over them, ours over all.
+    pub fn new(session: Session) -> datafusion::error::Result<Self> {
+        let mut registry = MemoryFunctionRegistry::new();
+        datafusion::functions::register_all(&mut registry)?;
+        datafusion::functions_nested::register_all(&mut registry)?;
+        datafusion::functions_aggregate::register_all(&mut registry)?;
+        datafusion::functions_window::register_all(&mut registry)?;
+        datafusion_spark::register_all(&mut registry)?;
+        millstream_functions::register(&mut registry, &session)?;
+        let names =
+            |all: std::collections::HashSet<String>| all.into_iter().filter(|name| *name == name.to_lowercase());
+        let mut functions =
+            Self { session, scalar: BTreeMap::new(), aggregate: BTreeMap::new(), window: BTreeMap::new() };
+        for name in names(registry.udfs()) {
+            functions.scalar.insert(name.clone(), registry.udf(&name)?);
+        }
+        for name in names(registry.udafs()) {
+            functions.aggregate.insert(name.clone(), registry.udaf(&name)?);
+        }
+        for name in names(registry.udwfs()) {
+            functions.window.insert(name.clone(), registry.udwf(&name)?);
+        }
+        Ok(functions)
+    }
+
+    /// A function of one row.
+    pub fn scalar(&self, name: &str) -> Option<&Arc<ScalarUDF>> {
+        self.scalar.get(name)
+    }
+
+    /// An aggregate.
+    pub fn aggregate(&self, name: &str) -> Option<&Arc<AggregateUDF>> {
+        self.aggregate.get(name)
+    }
+
+    /// A function that needs OVER.
+    pub fn window(&self, name: &str) -> Option<&Arc<WindowUDF>> {
+        self.window.get(name)
+    }
+
+    /// The function that an operator stands for (`add`, `divide`, …), where Spark's meaning differs from the plain operator's.
+    pub fn operator(&self, name: &str) -> Option<&Arc<ScalarUDF>> {
+        self.scalar.get(&format!("spark_{name}"))
+    }
+
+    /// The function whose name is most like this one.
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        let names = self.scalar.keys().chain(self.aggregate.keys()).map(String::as_str);
+        nearest(name, names.filter(|name| !name.starts_with("spark_")))
+    }
+
+    /// `CAST(expr AS to)`.
+    pub fn cast(&self, expr: Expr, to: &DataType) -> Expr {
+        if let Expr::Literal(ScalarValue::Null, metadata) = &expr
+            && let Ok(null) = ScalarValue::try_from(to)
+        {
+            return Expr::Literal(null, metadata.clone());
+        }
+        SparkCast::new(to.clone(), CastMode::Ansi, &self.session).call(expr)
+    }
+
+    /// `TRY_CAST(expr AS to)`.
+    pub fn try_cast(&self, expr: Expr, to: &DataType) -> Expr {
+        SparkCast::new(to.clone(), CastMode::Try, &self.session).call(expr)
+    }
+
+    /// A conversion that nobody wrote; nothing if the type is right.
+    pub fn convert(&self, expr: Expr, from: &DataType, to: &DataType) -> Expr {
+        if from == to {
+            return expr;
+        }
+        match &expr {
+            // A number that is written out is written as what is wanted.
+            Expr::Literal(value, metadata) if widens(from, to) => match value.cast_to(to) {
+                Ok(value) => Expr::Literal(value, metadata.clone()),
+                Err(_) => self.cast(expr, to),
+            },
+            _ if widens(from, to) && *from != DataType::Null => {
+                Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), to.clone()))
+            }
+            _ => self.cast(expr, to),
+        }
+    }
+}
