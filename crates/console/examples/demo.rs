@@ -1,4 +1,4 @@
-//! The page over made-up data, to design it without an engine: `cargo run -p millstream-console --example demo -- [PORT] [empty|waiting]`.
+//! The page over made-up data, to design it without an engine: `cargo run -p millstream-console --example demo -- [PORT] [empty|fresh|waiting]`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -118,7 +118,10 @@ impl State {
                 for _ in 0..4 {
                     let at = (self.chance() * 24.0) as usize;
                     let scp = format!("02-0{}-00", (self.chance() * 6.0) as u32);
-                    let (entries, exits) = ((self.chance() * 900.0) as i64, (self.chance() * 700.0) as i64);
+                    let hour = (start / 3_600_000).rem_euclid(24) as f64;
+                    let busy = (0.25 + (hour / 24.0 * std::f64::consts::PI).sin()) * 900.0 / (1.0 + at as f64 * 0.2);
+                    let (entries, exits) =
+                        ((busy * (0.8 + 0.4 * self.chance())) as i64, (busy * (0.5 + 0.4 * self.chance())) as i64);
                     let row = vec![
                         json!(stamp(start)),
                         json!(stamp(start + 300_000)),
@@ -255,7 +258,7 @@ fn five_columns() -> Vec<Column> {
 impl Demo {
     fn elapsed(&self) -> f64 {
         // Some windows are there from the start.
-        let ahead = 250.0;
+        let ahead = if self.mode == "fresh" { 0.0 } else { 250.0 };
         self.started.elapsed().as_secs_f64() + ahead
     }
 

@@ -15,9 +15,11 @@ pub const ROWS_MAX: usize = 5_000;
 /// Lines drawn.
 const LINES_MAX: usize = 6;
 /// Bars drawn.
-const BARS_MAX: usize = 14;
+const BARS_MAX: usize = 10;
 /// Distinct times drawn; more are put into buckets.
-const TIMES_MAX: usize = 240;
+const TIMES_MAX: usize = 180;
+/// Buckets are not made wider, to close the holes of sparse lines, once there are no more than this.
+const BUCKETS_MIN: i64 = 24;
 /// Widths of buckets a person can read, ms.
 const BUCKETS_MS: [i64; 17] = [
     1_000,
@@ -165,15 +167,25 @@ pub fn chart(rows: &Rows, wish: &Wish) -> Chart {
     }
 
     chart.kind = Kind::Line;
+    let placed = |bucket: i64| {
+        let points = points.iter();
+        let placed =
+            points.filter_map(move |(key, at, y)| Some((key.as_str(), at.as_ref()?.div_euclid(bucket) * bucket, *y)));
+        fold_points(placed, fold)
+    };
+    let mut folded = placed(1);
     let span = times.last().zip(times.first()).map_or(0, |(last, first)| last - first);
     if times.len() > TIMES_MAX {
-        let fits = |bucket: &&i64| span / **bucket < TIMES_MAX as i64;
-        chart.bucket_ms = Some(*BUCKETS_MS.iter().find(fits).unwrap_or(&BUCKETS_MS[BUCKETS_MS.len() - 1]));
+        let last = BUCKETS_MS.len() - 1;
+        let first = BUCKETS_MS.iter().position(|bucket| span / bucket < TIMES_MAX as i64).unwrap_or(last);
+        for bucket in &BUCKETS_MS[first..] {
+            folded = placed(*bucket);
+            chart.bucket_ms = Some(*bucket);
+            if span / bucket <= BUCKETS_MIN || usual_step(&folded) <= *bucket {
+                break;
+            }
+        }
     }
-    let bucket = chart.bucket_ms.unwrap_or(1);
-    let placed =
-        points.iter().filter_map(|(key, at, y)| Some((key.as_str(), at.as_ref()?.div_euclid(bucket) * bucket, *y)));
-    let folded = fold_points(placed, fold);
     chart.keys_total = folded.len();
     // Keys with most points first: a line needs them. Among equals, the larger numbers.
     let most_points = folded.values().map(BTreeMap::len).max().unwrap_or(1) as f64;
@@ -205,6 +217,19 @@ fn fold_points<'a>(points: impl Iterator<Item = (&'a str, i64, f64)>, fold: Fold
     sums.into_iter()
         .map(|(key, points)| (key, points.into_iter().map(|(at, sum)| (at, finish(sum))).collect()))
         .collect()
+}
+
+/// What nine of ten steps of the fullest lines do not exceed, ms: a line with more holes than that says little.
+fn usual_step(folded: &Folded) -> i64 {
+    let mut lines: Vec<&BTreeMap<i64, f64>> = folded.values().collect();
+    lines.sort_by_key(|line| std::cmp::Reverse(line.len()));
+    let mut steps: Vec<i64> = lines
+        .iter()
+        .take(LINES_MAX)
+        .flat_map(|line| line.keys().zip(line.keys().skip(1)).map(|(one, next)| next - one))
+        .collect();
+    steps.sort_unstable();
+    steps.get(steps.len() * 9 / 10).copied().unwrap_or(0)
 }
 
 fn most_active(folded: Folded, keys_max: usize, activity: impl Fn(&[(i64, f64)]) -> f64) -> Vec<Series> {
@@ -345,6 +370,20 @@ mod tests {
         assert!(drawn.bucket_ms.is_some());
         assert!(drawn.series[0].points.len() <= TIMES_MAX + 1);
         assert_eq!(drawn.series[0].points.iter().map(|(_, y)| y).sum::<f64>(), 5_000.0);
+    }
+
+    #[test]
+    fn sparse_lines_get_wider_buckets() {
+        let columns = [("ts", "timestamp"), ("key", "string"), ("value", "bigint")];
+        let data = (0..5_000u64).map(|n| json!([1_685_793_600_000u64 + n * 60_000, format!("k{}", n * n % 211), 1]));
+        let drawn = chart(&rows(&columns, data.collect()), &Wish::default());
+        let bucket = drawn.bucket_ms.expect("there are many times");
+        assert!(bucket >= 3_600_000, "{bucket}");
+        assert!(
+            usual_step(
+                &drawn.series.iter().map(|line| (line.key.clone(), line.points.iter().copied().collect())).collect()
+            ) <= 2 * bucket
+        );
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod backend;
 pub mod chart;
 pub mod guard;
 pub mod history;
+mod limit;
 pub mod metrics;
 pub mod model;
 mod profile;
@@ -74,6 +75,9 @@ pub fn router(
         .with_state(api::Shared::new(backend, sampler, closing))
 }
 
+/// Connections open at once; event streams (256 at most) are among them.
+const CONNECTIONS_MAX: usize = 512;
+
 /// Serves until `shutdown` resolves, then ends event streams and lets requests under way finish.
 pub async fn serve(
     listener: TcpListener,
@@ -87,5 +91,5 @@ pub async fn serve(
         shutdown.await;
         close.send_replace(true);
     };
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    axum::serve(limit::Limited::new(listener, CONNECTIONS_MAX), router).with_graceful_shutdown(shutdown).await
 }

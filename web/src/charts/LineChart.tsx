@@ -1,6 +1,6 @@
 /** Lines over time: axes, legend, a cross-hair for mouse and keyboard, and a domain that glides as rows come. */
 
-import { useMemo, useState } from 'preact/hooks';
+import { useMemo, useRef, useState } from 'preact/hooks';
 import type { Series } from '../data/model';
 import { eventTime, exact, tick, tickTime } from '../data/format';
 import { useGlide, useWidth } from './hooks';
@@ -17,7 +17,9 @@ interface Props {
 
 const MARGIN = { top: 12, right: 16, bottom: 26, left: 46 };
 
-export function LineChart({ series, height = 260, label, measure }: Props) {
+export function LineChart({ series: given, height = 260, label, measure }: Props) {
+  const slots = useSlots(given);
+  const series = useMemo(() => given.toSorted((a, b) => slots.get(a.key)! - slots.get(b.key)!), [given, slots]);
   const [ref, width] = useWidth<HTMLDivElement>();
   const [hover, setHover] = useState<number | null>(null);
   const [dimmed, setDimmed] = useState<string | null>(null);
@@ -61,7 +63,7 @@ export function LineChart({ series, height = 260, label, measure }: Props) {
     hover === null
       ? []
       : series
-          .map((one, index) => ({ key: one.key, index, value: one.points.find(([at]) => at === hover)?.[1] }))
+          .map((one) => ({ key: one.key, index: slots.get(one.key), value: one.points.find(([at]) => at === hover)?.[1] }))
           .filter((one): one is { key: string; index: number; value: number } => one.value !== undefined && !hidden.has(one.key))
           .sort((a, b) => b.value - a.value);
   const hoverX = hover === null ? 0 : placeX(hover);
@@ -71,7 +73,7 @@ export function LineChart({ series, height = 260, label, measure }: Props) {
     <figure class="chart" ref={ref}>
       {series.length > 1 && (
         <figcaption class="legend">
-          {series.map((one, index) => (
+          {series.map((one) => (
             <button
               key={one.key}
               type="button"
@@ -84,7 +86,7 @@ export function LineChart({ series, height = 260, label, measure }: Props) {
               onBlur={() => setDimmed(null)}
               onClick={() => setHidden(toggled(hidden, one.key))}
             >
-              <i class={`swatch c${index}`} />
+              <i class={`swatch c${slots.get(one.key)}`} />
               <span>{one.key}</span>
             </button>
           ))}
@@ -121,12 +123,12 @@ export function LineChart({ series, height = 260, label, measure }: Props) {
             ))}
             {hover !== null && <line class="cross" x1={hoverX} x2={hoverX} y1={MARGIN.top} y2={height - MARGIN.bottom} />}
             <g clip-path={`url(#${clip})`}>
-              {series.map((one, index) => {
+              {series.map((one) => {
                 if (hidden.has(one.key)) return null;
                 const runs = unbroken(one.points).map((run) => run.map(([at, value]): Point => [placeX(at), placeY(value)]));
                 const faint = dimmed !== null && dimmed !== one.key;
                 return (
-                  <g key={one.key} class={`line s${index} ${faint ? 'faint' : ''}`}>
+                  <g key={one.key} class={`line s${slots.get(one.key)} ${faint ? 'faint' : ''}`}>
                     {series.length === 1 &&
                       runs.map((run, i) => (
                         <path key={i} class="area" d={`${smoothPath(run)}L${run[run.length - 1]![0]},${placeY(y0)}L${run[0]![0]},${placeY(y0)}Z`} />
@@ -157,6 +159,24 @@ export function LineChart({ series, height = 260, label, measure }: Props) {
       </div>
     </figure>
   );
+}
+
+/** A key keeps its colour for as long as it is drawn, whatever its rank becomes. */
+function useSlots(series: Series[]): Map<string, number> {
+  const last = useRef(new Map<string, number>());
+  return useMemo(() => {
+    const next = new Map<string, number>();
+    for (const { key } of series) if (last.current.has(key)) next.set(key, last.current.get(key)!);
+    const taken = new Set(next.values());
+    let free = 0;
+    for (const { key } of series) {
+      if (next.has(key)) continue;
+      while (taken.has(free)) free++;
+      taken.add(free);
+      next.set(key, free);
+    }
+    return (last.current = next);
+  }, [series]);
 }
 
 function toggled(set: ReadonlySet<string>, key: string): ReadonlySet<string> {

@@ -14,8 +14,8 @@ export function TableChart({ table, height, choices = false }: { table: Table; h
   const { data: chart, error } = useChart(table.name, wish, `${table.rows_total}.${table.version}`, seen);
   return (
     <div class="table-chart" ref={ref}>
-      {chart && choices && <Choices chart={chart} wish={wish} setWish={setWish} />}
-      {chart && !choices && <p class="chart-title">{titleOf(chart)}</p>}
+      {chart && choices && chart.rows > 0 && <Choices chart={chart} wish={wish} setWish={setWish} />}
+      {chart && !choices && chart.kind !== 'none' && <p class="chart-title">{titleOf(chart)}</p>}
       {chart ? <Drawn chart={chart} table={table} height={height} /> : <div class="waiting" style={{ height: `${height ?? 260}px` }}>{error}</div>}
     </div>
   );

@@ -15,8 +15,14 @@ import { Records, busiest } from '../parts/Records';
 import { RowsTable } from '../parts/RowsTable';
 import { TableChart } from '../parts/TableCard';
 
+/** The table that is shown large: the first one that has rows, and then that one for as long as the page is open. */
+let large: string | null = null;
+
 export function Overview({ all }: { all: All }) {
-  const [first, ...others] = all.tables;
+  const chosen = all.tables.find((table) => table.name === large) ?? all.tables.find((table) => table.rows_total > 0);
+  large = chosen?.name ?? null;
+  const first = chosen ?? all.tables[0];
+  const others = all.tables.filter((table) => table !== first);
   const busy = busiest(all.topics);
   return (
     <div class="view">
@@ -31,7 +37,7 @@ export function Overview({ all }: { all: All }) {
           <GraphView overview={all} />
         </Card>
       )}
-      {first && <TableBlock table={first} featured />}
+      {first && <TableBlock key={first.name} table={first} featured />}
       <div class="pair">
         <Topics topics={all.topics} />
         {busy && (
@@ -168,7 +174,7 @@ function TableBlock({ table, featured = false }: { table: Table; featured?: bool
     >
       <div class="table-block" ref={ref}>
         <TableChart table={table} height={featured ? 300 : 220} />
-        {data && <RowsTable rows={data} label={`Newest rows of ${table.name}`} />}
+        {data && data.rows.length > 0 && <RowsTable rows={data} label={`Newest rows of ${table.name}`} />}
       </div>
     </Card>
   );
