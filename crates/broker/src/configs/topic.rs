@@ -179,10 +179,13 @@ mod tests {
     #[test]
     fn a_wrong_setting_is_explained() {
         assert_eq!(
-            check("retension.ms", "1").unwrap_err(),
+            check("retension.ms", "1").expect_err("it is wrong"),
             r#"there is no topic configuration "retension.ms"; is "retention.ms" meant?"#
         );
-        assert_eq!(check("retention.ms", "soon").unwrap_err(), r#"retention.ms="soon": must be a whole number"#);
+        assert_eq!(
+            check("retention.ms", "soon").expect_err("it is wrong"),
+            r#"retention.ms="soon": must be a whole number"#
+        );
     }
 
     #[test]

@@ -276,8 +276,16 @@ impl Coordinator {
         for effect in effects {
             match effect {
                 // A client that went away does not hear the answer; its session time-out tells.
-                Effect::Joined(ticket, answer) => drop(inner.joins.remove(&ticket).map(|to| to.send(answer))),
-                Effect::Synced(ticket, answer) => drop(inner.syncs.remove(&ticket).map(|to| to.send(answer))),
+                Effect::Joined(ticket, answer) => {
+                    if let Some(parked) = inner.joins.remove(&ticket) {
+                        let _ = parked.send(answer);
+                    }
+                }
+                Effect::Synced(ticket, answer) => {
+                    if let Some(parked) = inner.syncs.remove(&ticket) {
+                        let _ = parked.send(answer);
+                    }
+                }
                 Effect::Persist(record) => self.persist(inner, group_id, record),
             }
         }

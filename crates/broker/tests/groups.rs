@@ -1,0 +1,220 @@
+//! Consumer groups over a socket, and over a restart. Their rules are tested without one, in `src/groups`.
+
+mod common;
+
+use bytes::Bytes;
+use common::*;
+use millstream_broker::BrokerConfig;
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::join_group::JoinGroupRequestProtocol;
+use millstream_protocol::messages::leave_group::MemberIdentity;
+use millstream_protocol::messages::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use millstream_protocol::messages::offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use millstream_protocol::messages::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use millstream_protocol::messages::sync_group::SyncGroupRequestAssignment;
+use millstream_protocol::messages::*;
+
+/// A consumer's subscription to topic `t`.
+const SUBSCRIPTION: &[u8] = b"\x00\x01\x00\x00\x00\x01\x00\x01t\xff\xff\xff\xff";
+
+async fn join(client: &mut Connection, member_id: &str) -> JoinGroupResponse {
+    let request = JoinGroupRequest {
+        group_id: "g".into(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        member_id: member_id.to_string(),
+        protocol_type: "consumer".into(),
+        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), metadata: Bytes::from_static(SUBSCRIPTION) }],
+        ..JoinGroupRequest::default()
+    };
+    client.call(9, request).await
+}
+
+/// A lone member with an assignment.
+async fn member(client: &mut Connection) -> JoinGroupResponse {
+    let first = join(client, "").await;
+    assert_eq!(first.error_code, ErrorCode::MemberIdRequired);
+    let joined = join(client, &first.member_id).await;
+    assert_eq!((joined.error_code, joined.members.len()), (ErrorCode::None, 1));
+    let request = SyncGroupRequest {
+        group_id: "g".into(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id.clone(),
+        assignments: vec![SyncGroupRequestAssignment {
+            member_id: joined.member_id.clone(),
+            assignment: Bytes::from_static(b"part"),
+        }],
+        ..SyncGroupRequest::default()
+    };
+    let synced = client.call(5, request).await;
+    assert_eq!((synced.error_code, &synced.assignment[..]), (ErrorCode::None, &b"part"[..]));
+    joined
+}
+
+async fn beat(client: &mut Connection, joined: &JoinGroupResponse) -> ErrorCode {
+    let request = HeartbeatRequest {
+        group_id: "g".into(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id.clone(),
+        ..HeartbeatRequest::default()
+    };
+    client.call(4, request).await.error_code
+}
+
+async fn commit(client: &mut Connection, group: &str, joined: Option<&JoinGroupResponse>, offset: i64) -> ErrorCode {
+    let partitions = vec![OffsetCommitRequestPartition {
+        committed_offset: offset,
+        committed_metadata: Some("note".into()),
+        ..OffsetCommitRequestPartition::default()
+    }];
+    let request = OffsetCommitRequest {
+        group_id: group.into(),
+        generation_id_or_member_epoch: joined.map_or(-1, |joined| joined.generation_id),
+        member_id: joined.map_or_else(String::new, |joined| joined.member_id.clone()),
+        topics: vec![OffsetCommitRequestTopic { name: "t".into(), partitions, ..OffsetCommitRequestTopic::default() }],
+        ..OffsetCommitRequest::default()
+    };
+    client.call(9, request).await.topics[0].partitions[0].error_code
+}
+
+async fn committed(client: &mut Connection, group: &str) -> (i64, Option<String>) {
+    let topics = Some(vec![OffsetFetchRequestTopics {
+        name: "t".into(),
+        partition_indexes: vec![0],
+        ..OffsetFetchRequestTopics::default()
+    }]);
+    let groups = vec![OffsetFetchRequestGroup { group_id: group.into(), topics, ..OffsetFetchRequestGroup::default() }];
+    let answer = client.call(9, OffsetFetchRequest { groups, ..OffsetFetchRequest::default() }).await;
+    let found = &answer.groups[0].topics[0].partitions[0];
+    (found.committed_offset, found.metadata.clone())
+}
+
+async fn state(client: &mut Connection) -> String {
+    let request = DescribeGroupsRequest { groups: vec!["g".into()], ..DescribeGroupsRequest::default() };
+    client.call(5, request).await.groups[0].group_state.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_and_groups_are_there_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    let joined = member(&mut client).await;
+    assert_eq!(commit(&mut client, "g", Some(&joined), 5).await, ErrorCode::None);
+    assert_eq!(commit(&mut client, "g", Some(&joined), 7).await, ErrorCode::None);
+    assert_eq!(commit(&mut client, "g", None, 9).await, ErrorCode::UnknownMemberId, "the group has members");
+    assert_eq!(commit(&mut client, "simple", None, 3).await, ErrorCode::None);
+    assert_eq!(committed(&mut client, "g").await, (7, Some("note".into())));
+    assert_eq!(committed(&mut client, "other").await, (-1, Some(String::new())));
+    server.stop().await;
+
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    assert_eq!(state(&mut client).await, "Stable");
+    assert_eq!(beat(&mut client, &joined).await, ErrorCode::None, "the member did not notice");
+    assert_eq!(committed(&mut client, "g").await, (7, Some("note".into())));
+    assert_eq!(committed(&mut client, "simple").await.0, 3);
+    let members = vec![MemberIdentity { member_id: joined.member_id.clone(), ..MemberIdentity::default() }];
+    let request = LeaveGroupRequest { group_id: "g".into(), members, ..LeaveGroupRequest::default() };
+    assert_eq!(client.call(5, request).await.members[0].error_code, ErrorCode::None);
+    assert_eq!(state(&mut client).await, "Empty");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_and_offsets_are_removed_for_good() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    let joined = member(&mut client).await;
+    commit(&mut client, "g", Some(&joined), 5).await;
+    commit(&mut client, "simple", None, 5).await;
+    commit(&mut client, "offsets", None, 5).await;
+    let delete =
+        |names: &[&str]| DeleteGroupsRequest { groups_names: names.iter().map(|name| name.to_string()).collect() };
+    let answer = client.call(2, delete(&["g", "simple", "never"])).await;
+    let codes: Vec<ErrorCode> = answer.results.iter().map(|one| one.error_code).collect();
+    assert_eq!(codes, [ErrorCode::NonEmptyGroup, ErrorCode::None, ErrorCode::GroupIdNotFound]);
+    let forget = |group: &str| OffsetDeleteRequest {
+        group_id: group.into(),
+        topics: vec![OffsetDeleteRequestTopic {
+            name: "t".into(),
+            partitions: vec![OffsetDeleteRequestPartition { partition_index: 0 }],
+        }],
+    };
+    let answer = client.call(0, forget("g")).await;
+    assert_eq!(answer.topics[0].partitions[0].error_code, ErrorCode::GroupSubscribedToTopic);
+    let answer = client.call(0, forget("offsets")).await;
+    assert_eq!(answer.topics[0].partitions[0].error_code, ErrorCode::None);
+    server.stop().await;
+
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    let listed = client.call(5, ListGroupsRequest::default()).await;
+    let names: Vec<&str> = listed.groups.iter().map(|group| group.group_id.as_str()).collect();
+    assert_eq!(names, ["g"]);
+    let filter = ListGroupsRequest { states_filter: vec!["Empty".into()], ..ListGroupsRequest::default() };
+    assert!(client.call(5, filter).await.groups.is_empty());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_topic_takes_its_offsets_with_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    commit(&mut client, "g", None, 5).await;
+    server.broker.remove_topic("t").await.expect("deleted");
+    client.metadata(Some(&["t"])).await;
+    assert_eq!(committed(&mut client, "g").await.0, -1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_is_removed_when_its_session_ends() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = BrokerConfig { group_min_session_timeout_ms: 100, ..BrokerConfig::default() };
+    let server = Server::start_with(dir.path(), config).await;
+    let mut client = server.connect().await;
+    let request = JoinGroupRequest {
+        group_id: "g".into(),
+        session_timeout_ms: 200,
+        rebalance_timeout_ms: 200,
+        protocol_type: "consumer".into(),
+        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), metadata: Bytes::new() }],
+        ..JoinGroupRequest::default()
+    };
+    let joined = client.call(3, request).await;
+    assert_eq!(joined.error_code, ErrorCode::None);
+    drop(client);
+    let mut client = server.connect().await;
+    for _ in 0..50 {
+        if state(&mut client).await == "Empty" {
+            return server.stop().await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the member is still there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_of_a_group_without_members_expire() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = BrokerConfig { offsets_retention_ms: 300, retention_check_interval_ms: 50, ..BrokerConfig::default() };
+    let server = Server::start_with(dir.path(), config).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    commit(&mut client, "g", None, 5).await;
+    assert_eq!(committed(&mut client, "g").await.0, 5);
+    for _ in 0..60 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        if client.call(5, ListGroupsRequest::default()).await.groups.is_empty() {
+            assert_eq!(committed(&mut client, "g").await.0, -1);
+            return server.stop().await;
+        }
+    }
+    panic!("the group is still there");
+}

@@ -1,0 +1,127 @@
+//! What a port on a network meets: nonsense, half frames, other protocols. A good client is served all the while.
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use millstream_protocol::messages::*;
+use millstream_protocol::{ApiKey, ErrorCode, decode_response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Sends bytes and gives what came back until the broker hung up.
+async fn send(server: &Server, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+    let _ = stream.write_all(bytes).await;
+    let mut back = Vec::new();
+    let read = timeout(Duration::from_secs(5), stream.read_to_end(&mut back)).await;
+    assert!(read.is_ok(), "the broker did not hang up on {} bytes", bytes.len());
+    back
+}
+
+fn frame(body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u32).to_be_bytes()[..], body].concat()
+}
+
+fn header(key: i16, version: i16) -> Vec<u8> {
+    [&key.to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 7], &[0, 1, b'c']].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_ends_its_connection_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut good = server.connect().await;
+    good.metadata(Some(&["t"])).await;
+    let mut cases = vec![
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01".to_vec(),
+        vec![0xff; 64],
+        frame(b""),
+        frame(b"\x00\x03"),
+        frame(&header(999, 0)),
+        frame(&header(ApiKey::Produce.code(), 2)),
+        frame(&header(ApiKey::Fetch.code(), 99)),
+        frame(&header(ApiKey::EndTxn.code(), 1)),
+        frame(&header(ApiKey::Metadata.code(), -1)),
+        // An array of two thousand million elements in a frame of a few bytes.
+        frame(&[&header(ApiKey::Metadata.code(), 1)[..], &[0x7f, 0xff, 0xff, 0xff]].concat()),
+    ];
+    let mut chance = fastrand::Rng::with_seed(1);
+    for entry in millstream_protocol::messages::APIS {
+        for version in entry.versions() {
+            let length = chance.usize(0..60);
+            let body: Vec<u8> = (0..length).map(|_| chance.u8(..)).collect();
+            // What follows is never a frame that could be waited for.
+            let tail = [0xff; 8];
+            cases.push([frame(&[&header(entry.key.code(), version)[..], &body].concat()), tail.to_vec()].concat());
+        }
+    }
+    for (index, case) in cases.iter().enumerate() {
+        send(&server, case).await;
+        if index % 20 == 0 {
+            assert_eq!(good.produce("t", -1, batch(&["a"])).await.error_code, ErrorCode::None);
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn api_versions_of_the_future_are_answered_in_version_0() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.stream.write_all(&frame(&header(ApiKey::ApiVersions.code(), 99))).await.expect("sent");
+    let answer = client.frame().await.expect("an answer");
+    let (_, answer) = decode_response::<ApiVersionsRequest>(&answer, 0).expect("of version 0");
+    assert_eq!(answer.error_code, ErrorCode::UnsupportedVersion);
+    assert!(answer.api_keys.iter().any(|api| api.api_key == ApiKey::ApiVersions.code() && api.max_version == 4));
+    // The connection goes on.
+    let answer = client.call(4, ApiVersionsRequest::default()).await;
+    assert_eq!(answer.error_code, ErrorCode::None);
+    let produce = answer.api_keys.iter().find(|api| api.api_key == 0).expect("Produce is listed");
+    assert_eq!((produce.min_version, produce.max_version), (0, 13));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_frame_takes_no_more_memory_than_its_bytes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let before = resident_bytes();
+    let mut open = Vec::new();
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+        // 100 MiB stated, a few bytes sent.
+        stream.write_all(&(100u32 << 20).to_be_bytes()).await.expect("sent");
+        stream.write_all(&[0; 100]).await.expect("sent");
+        open.push(stream);
+    }
+    let mut good = server.connect().await;
+    good.metadata(Some(&["t"])).await;
+    assert_eq!(good.produce("t", -1, batch(&["a"])).await.error_code, ErrorCode::None);
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes more");
+    drop(open);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_comes_byte_by_byte_is_answered() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    for byte in frame(&header(ApiKey::ApiVersions.code(), 0)) {
+        client.stream.write_all(&[byte]).await.expect("sent");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(client.frame().await.is_some());
+    server.stop().await;
+}
+
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    status.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}

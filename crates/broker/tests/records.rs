@@ -1,0 +1,237 @@
+//! Produce, Fetch and ListOffsets over a socket.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use common::*;
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
+use millstream_protocol::messages::offset_for_leader_epoch::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+use millstream_protocol::messages::*;
+use millstream_protocol::records::ProducerStamp;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_produced_is_fetched_with_every_acks() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    for (acks, base_offset) in [(-1, 0), (1, 2)] {
+        let answer = client.produce("t", acks, batch(&["a", "b"])).await;
+        assert_eq!((answer.error_code, answer.base_offset), (ErrorCode::None, base_offset));
+    }
+    // Nobody waits for an answer to acks=0; the next answer is the fetch's.
+    client.send(9, &produce_request("t", 0, batch(&["c"]))).await;
+    let mut seen = client.fetch("t", 0, 1000).await.expect("there are records");
+    while seen.len() < 5 {
+        seen = client.fetch("t", 0, 1000).await.expect("there are records");
+    }
+    let expected =
+        [(0, "a"), (1, "b"), (2, "a"), (3, "b"), (4, "c")].map(|(offset, value)| (offset, value.to_string()));
+    assert_eq!(seen, expected);
+    let stats = &server.broker.topic_stats()[0];
+    assert_eq!((stats.name.as_str(), stats.records_in, stats.records), ("t", 5, 5));
+    assert!(stats.records_out >= 5 && stats.bytes_out > 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_wrong_is_refused_with_its_reason() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.create("t", 1, &[("max.message.bytes", "200")]).await;
+    let mut damaged = BytesMut::from(batch(&["a"]));
+    *damaged.last_mut().expect("it has bytes") ^= 1;
+    let two = [batch(&["a"]), batch(&["b"])].concat();
+    let long = "x".repeat(300);
+    for (what, topic, acks, bytes, code) in [
+        ("a wrong CRC", "t", -1, damaged.freeze(), ErrorCode::CorruptMessage),
+        ("two batches", "t", -1, two.into(), ErrorCode::InvalidRecord),
+        ("nothing", "t", -1, Bytes::new(), ErrorCode::InvalidRecord),
+        ("too large", "t", -1, batch(&[&long]), ErrorCode::MessageTooLarge),
+        ("cut off", "t", -1, batch(&["a"]).slice(..60), ErrorCode::CorruptMessage),
+        ("unknown acks", "t", 7, batch(&["a"]), ErrorCode::InvalidRequiredAcks),
+        ("unknown topic", "nowhere", -1, batch(&["a"]), ErrorCode::UnknownTopicOrPartition),
+        ("internal topic", "__metadata", -1, batch(&["a"]), ErrorCode::InvalidTopic),
+    ] {
+        let answer = client.produce(topic, acks, bytes).await;
+        assert_eq!((answer.error_code, answer.base_offset), (code, -1), "{what}");
+        assert!(answer.error_message.is_some(), "{what}");
+    }
+    assert_eq!(client.fetch("t", 0, 0).await, Ok(vec![]), "nothing of it is there");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotent_producers_repeats_are_told_from_its_gaps() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    let producer_id = client.call(4, InitProducerIdRequest::default()).await.producer_id;
+    let other = client.call(4, InitProducerIdRequest::default()).await.producer_id;
+    assert_ne!(producer_id, other);
+    let of = |base_sequence, producer_epoch| {
+        stamped(&["a", "b"], Some(ProducerStamp { producer_id, producer_epoch, base_sequence }))
+    };
+    for (batch, code, base_offset) in [
+        (of(0, 0), ErrorCode::None, 0),
+        (of(2, 0), ErrorCode::None, 2),
+        (of(0, 0), ErrorCode::None, 0),
+        (of(2, 0), ErrorCode::None, 2),
+        (of(7, 0), ErrorCode::OutOfOrderSequenceNumber, -1),
+        (of(0, 1), ErrorCode::None, 4),
+        (of(4, 0), ErrorCode::InvalidProducerEpoch, -1),
+    ] {
+        let answer = client.produce("t", -1, batch).await;
+        assert_eq!((answer.error_code, answer.base_offset), (code, base_offset));
+    }
+    let request = InitProducerIdRequest { transactional_id: Some("x".into()), ..InitProducerIdRequest::default() };
+    assert_eq!(client.call(4, request).await.error_code, ErrorCode::TransactionalIdAuthorizationFailed);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipelined_produces_are_answered_in_order() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    let mut sent = Vec::new();
+    for index in 0..200 {
+        sent.push(client.send(9, &produce_request("t", -1, batch(&[&index.to_string()]))).await);
+    }
+    for (index, id) in sent.into_iter().enumerate() {
+        let (of, response) = client.receive::<ProduceRequest>(9).await;
+        assert_eq!(of, id);
+        assert_eq!(response.responses[0].partition_responses[0].base_offset, index as i64);
+    }
+    let seen = client.fetch("t", 0, 0).await.expect("there are records");
+    assert!(seen.iter().enumerate().all(|(index, (_, value))| *value == index.to_string()));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_waits_for_records_and_no_longer() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let (mut reader, mut writer) = (server.connect().await, server.connect().await);
+    reader.metadata(Some(&["t"])).await;
+    let began = Instant::now();
+    assert_eq!(reader.fetch("t", 0, 150).await, Ok(vec![]));
+    assert!(began.elapsed() >= Duration::from_millis(140));
+    let began = Instant::now();
+    reader.send(11, &fetch_request("t", 0, 20_000)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    writer.produce("t", -1, batch(&["a"])).await;
+    let (_, response) = reader.receive::<FetchRequest>(11).await;
+    assert_eq!(response.responses[0].partitions[0].high_watermark, 1);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    // A fetch that waits does not hold up the end of the broker.
+    reader.send(11, &fetch_request("t", 1, 20_000)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let began = Instant::now();
+    server.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_gives_a_large_batch_whole_and_bounds_the_rest() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    let large = "x".repeat(10_000);
+    for _ in 0..3 {
+        client.produce("t", -1, batch(&[&large])).await;
+    }
+    let mut request = fetch_request("t", 0, 0);
+    request.max_bytes = 100;
+    let response = client.call(11, request.clone()).await;
+    let records = response.responses[0].partitions[0].records.clone().expect("records");
+    assert_eq!(values(&records).len(), 1, "one batch, though larger than asked for");
+    request.max_bytes = 25_000;
+    let response = client.call(11, request).await;
+    let records = response.responses[0].partitions[0].records.clone().expect("records");
+    assert_eq!(values(&records).len(), 2);
+    assert_eq!(client.fetch("t", 4, 0).await, Err(ErrorCode::OffsetOutOfRange));
+    assert_eq!(client.fetch("t", -1, 0).await, Err(ErrorCode::OffsetOutOfRange));
+    assert_eq!(client.fetch("nowhere", 0, 0).await, Err(ErrorCode::UnknownTopicOrPartition));
+    assert_eq!(client.fetch("__consumer_offsets", 0, 0).await, Err(ErrorCode::UnknownTopicOrPartition));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topic_ids_work_where_versions_have_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    let id = client.metadata(Some(&["t"])).await.topics[0].topic_id;
+    assert!(!id.is_nil());
+    let mut produce = produce_request("", -1, batch(&["a"]));
+    produce.topic_data[0].topic_id = id;
+    let response = client.call(13, produce.clone()).await;
+    assert_eq!(response.responses[0].partition_responses[0].error_code, ErrorCode::None);
+    let mut fetch = fetch_request("", 0, 0);
+    fetch.topics[0].topic_id = id;
+    let response = client.call(18, fetch.clone()).await;
+    assert_eq!(response.responses[0].topic_id, id);
+    assert_eq!(values(response.responses[0].partitions[0].records.as_ref().expect("records")).len(), 1);
+    let unknown = uuid::Uuid::from_u128(7);
+    produce.topic_data[0].topic_id = unknown;
+    fetch.topics[0].topic_id = unknown;
+    let response = client.call(13, produce).await;
+    assert_eq!(response.responses[0].partition_responses[0].error_code, ErrorCode::UnknownTopicId);
+    let response = client.call(18, fetch).await;
+    assert_eq!(response.responses[0].partitions[0].error_code, ErrorCode::UnknownTopicId);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_are_found_by_time_and_place() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    client.produce("t", -1, batch(&["a", "b", "c"])).await;
+    for (timestamp, code, offset) in [
+        (-1, ErrorCode::None, 3),
+        (-2, ErrorCode::None, 0),
+        (-3, ErrorCode::None, 2),
+        (-4, ErrorCode::None, 0),
+        (-5, ErrorCode::None, -1),
+        (0, ErrorCode::None, 0),
+        (1_001, ErrorCode::None, 1),
+        (2_000, ErrorCode::None, -1),
+        (-77, ErrorCode::UnsupportedVersion, -1),
+    ] {
+        let partitions = vec![ListOffsetsPartition { timestamp, ..ListOffsetsPartition::default() }];
+        let topics = vec![ListOffsetsTopic { name: "t".into(), partitions }];
+        let response = client.call(9, ListOffsetsRequest { topics, ..ListOffsetsRequest::default() }).await;
+        let found = &response.topics[0].partitions[0];
+        assert_eq!((found.error_code, found.offset), (code, offset), "{timestamp}");
+    }
+    let partitions = vec![OffsetForLeaderPartition::default()];
+    let topics = vec![OffsetForLeaderTopic { topic: "t".into(), partitions }];
+    let request = OffsetForLeaderEpochRequest { topics, ..OffsetForLeaderEpochRequest::default() };
+    let response = client.call(4, request).await;
+    assert_eq!(response.topics[0].partitions[0].end_offset, 3);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_append_time_stamps_batches() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.create("t", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
+    let answer = client.produce("t", -1, batch(&["a"])).await;
+    assert!(answer.log_append_time_ms > 1_600_000_000_000);
+    let at_ms = answer.log_append_time_ms;
+    assert_eq!(server.broker.offset_for_timestamp("t", 0, at_ms).await.expect("found"), Some(0));
+    assert_eq!(server.broker.offset_for_timestamp("t", 0, at_ms + 1).await.expect("asked"), None);
+    server.stop().await;
+}
