@@ -7,8 +7,6 @@ use millstream_protocol::records::{BatchBuilder, BatchError, Codec, Record, Scra
 
 /// Bytes of one batch before compression at most, about; as large as a fetch asks for by default.
 const BATCH_BYTES: usize = 1 << 20;
-/// Batches smaller than this are not worth a compressor's time.
-const COMPRESS_FROM_BYTES: usize = 32 << 10;
 
 /// Visits the records of whole batches in order, without control batches, until `visit` breaks.
 pub fn visit<B>(
@@ -30,7 +28,7 @@ pub fn visit<B>(
     Ok(None)
 }
 
-/// Collects records for one partition and gives them as batches of a bounded size. Large batches are compressed with lz4.
+/// Collects records for one partition and gives them as batches of a bounded size.
 #[derive(Debug)]
 pub struct Payload {
     builder: BatchBuilder,

@@ -9,6 +9,9 @@ pub mod metadata;
 pub mod overwrite;
 mod part;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{ConfigError, FileConfig, TextCodec};
 pub use disk::{Disk, LocalDisk};
 pub use follower::{Committed, FileSink, SinkError, SinkStatus};

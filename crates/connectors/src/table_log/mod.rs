@@ -10,6 +10,9 @@ pub mod payload;
 pub mod reader;
 pub mod topics;
 
+#[cfg(test)]
+mod tests;
+
 pub use delivery::{Delivery, DeliveryError};
 pub use flow::{KeepProgress, TableLog, TableLogOptions};
 pub use hub::{TableHub, TableTail};
