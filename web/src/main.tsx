@@ -47,7 +47,7 @@ function App() {
     <>
       <Shell>
         {connection.value === 'lost' && (
-          <div class="lost" role="alert">
+          <div class="away" role="alert">
             Millstream is not reachable. This page comes back by itself as soon as it is.
           </div>
         )}
