@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
-use crate::checkpoint::RecoveryPoint;
+use crate::checkpoint::{Checkpoint, RecoveryPoint};
 use crate::context::Context;
 use crate::files::{Files, SystemFiles};
 use crate::meta::{self, Lock, PartitionMeta};
@@ -85,9 +85,20 @@ impl Log {
             files.create_dir_all(dir).map_err(|error| LogError::io("make", dir, &error))?;
         }
         let lock = meta::lock(&*files, dir)?;
+        // Before meta.json, so that a folder which has that and no checkpoint has lost it.
+        if !meta::is_there(&*files, dir)? && Checkpoint::read(&*files, dir)?.is_none() {
+            Checkpoint::default().write(&*files, dir)?;
+        }
         let (cluster_id, created) = meta::cluster_id(&*files, dir)?;
+        files.sync_dir(dir).map_err(|error| LogError::io("sync", dir, &error))?;
+        if created {
+            // The folder's own name must last, too. One that may not be read here is not one that was made here.
+            for above in dir.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+                let _ = files.sync_dir(above);
+            }
+        }
         let Recovered { partitions, journal, dirty, removals, next_slot, checkpoint_entry, mut report } =
-            recovery::recover(&context, created)?;
+            recovery::recover(&context)?;
         report.created = created;
         let shared = Arc::new(Shared {
             context,
@@ -135,11 +146,11 @@ impl Log {
         name.check()?;
         let shared = self.shared();
         let context = &shared.context;
-        let _names = self.inner.names.lock();
+        let names = self.inner.names.lock();
         if shared.partitions.read().contains_key(name) {
             return Err(LogError::PartitionExists(name.clone()));
         }
-        let slot = shared.next_slot.fetch_add(1, Ordering::AcqRel);
+        let slot = shared.next_slot.load(Ordering::Acquire);
         let state = State { segments: Vec::new(), log_start: 0, high_watermark: 0, relaxed: false };
         let relaxed = config.is_relaxed();
         let partition = Arc::new(Partition::new(
@@ -161,11 +172,18 @@ impl Log {
         }
         context.files.create_dir_all(dir).map_err(|error| LogError::io("make", dir, &error))?;
         meta.write(&*context.files, dir)?;
-        context.queue.push(Command::Create(partition.clone())).map_err(|_| LogError::Closed)?;
-        if relaxed {
-            context.queue.call(|reply| Command::Mode(partition.clone(), true, reply))?;
+        {
+            // Together, so that no append comes before the creation and no checkpoint falls between.
+            let mut partitions = shared.partitions.write();
+            context.queue.push(Command::Create(partition.clone())).map_err(|_| LogError::Closed)?;
+            partitions.insert(name.clone(), partition.clone());
+            shared.next_slot.store(slot + 1, Ordering::Release);
         }
-        shared.partitions.write().insert(name.clone(), partition.clone());
+        if relaxed && let Err(error) = context.queue.call(|reply| Command::Mode(partition.clone(), true, reply)) {
+            drop(names);
+            self.delete_partition(name)?;
+            return Err(error);
+        }
         Ok(partition)
     }
 
@@ -186,8 +204,9 @@ impl Log {
             partition.mark_deleted(false);
             return Err(LogError::io("rename", dir, &error));
         }
-        shared.partitions.write().remove(name);
         shared.context.handles.forget_all(partition.slot());
+        let mut partitions = shared.partitions.write();
+        partitions.remove(name);
         shared.context.queue.push(Command::Delete { slot: partition.slot(), folder }).map_err(|_| LogError::Closed)
     }
 

@@ -81,6 +81,11 @@ pub(crate) fn lock(files: &dyn Files, dir: &Path) -> Result<Lock, LogError> {
     }
 }
 
+/// Whether the folder was made before.
+pub(crate) fn is_there(files: &dyn Files, dir: &Path) -> Result<bool, LogError> {
+    Ok(read_file(files, &dir.join(META))?.is_some())
+}
+
 /// The folder's cluster id, made when the folder is new; and whether it was.
 pub(crate) fn cluster_id(files: &dyn Files, dir: &Path) -> Result<(String, bool), LogError> {
     let path = dir.join(META);

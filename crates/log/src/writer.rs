@@ -1,7 +1,7 @@
 //! The one thread that writes. It takes everything that waits, stages it, makes it durable with one sync of the journal, and then moves
 //! the high watermarks: group commit. A single append at idle is synced at once; what comes meanwhile shares the next sync.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,8 +43,18 @@ pub(crate) struct Writer {
     /// When the next checkpoint is due.
     due: Option<Instant>,
     checkpointing: bool,
+    /// What the checkpoint under way has taken on: names are not durable before it is done.
+    in_flight: InFlight,
     waiters: Vec<Reply<()>>,
     tails: TailCache,
+}
+
+/// Names that the checkpoint under way makes durable.
+#[derive(Default)]
+struct InFlight {
+    topics: bool,
+    /// By slot: whether the folder itself is new.
+    partitions: HashMap<u32, bool>,
 }
 
 /// An append that is staged.
@@ -79,6 +89,7 @@ impl Writer {
             relaxed_records: 0,
             due: None,
             checkpointing: false,
+            in_flight: InFlight::default(),
             waiters: Vec::new(),
             tails,
         };
@@ -206,11 +217,12 @@ impl Writer {
                 }
                 Err(CommitError::Failed(error)) => {
                     self.due_in_ms(0);
-                    answer_all(take_back_all(staged), &error);
+                    let failed = self.take_back_all(staged);
+                    answer_all(failed, &error);
                 }
                 // Nothing may be staged while a checkpoint notes where partitions and producers are.
                 Err(CommitError::Full) => {
-                    let again = take_back_all(staged);
+                    let again = self.take_back_all(staged);
                     match self.make_room() {
                         Ok(()) => {
                             group = again.into_iter().chain(rest).collect();
@@ -256,13 +268,14 @@ impl Writer {
                 match partition.stage(part, &mut append.entry, part.batches.len() >= direct_min, now_ms) {
                     Ok(part) => append.parts.push(part),
                     Err(error) => {
-                        failed = Some(error);
+                        failed = Some((partition.clone(), error));
                         break;
                     }
                 }
             }
-            if let Some(error) = failed {
-                unstage(append.parts);
+            if let Some((partition, error)) = failed {
+                self.note_unwritten(&partition);
+                self.unstage(append.parts);
                 append.pending.answer(Err(error));
                 continue;
             }
@@ -275,12 +288,49 @@ impl Writer {
         (staged, Vec::new())
     }
 
+    /// Takes parts back, the last one first.
+    fn unstage(&mut self, parts: Vec<Staged>) {
+        for part in parts.into_iter().rev() {
+            if let Some(written) = part.written {
+                part.partition.unstage(written);
+                self.note_unwritten(&part.partition);
+            }
+        }
+    }
+
+    /// What was cut off a segment may come back after a power cut. In the last segment recovery sees to that; but the log may go on
+    /// in another, so the cut must be synced before the next checkpoint.
+    fn note_unwritten(&mut self, partition: &Arc<Partition>) {
+        let last = partition.state().read().segments.last().map(|last| last.base_offset);
+        if let Some(base) = last
+            && let Ok(file) = partition.log_file(base, false)
+        {
+            self.dirty.entry(partition.slot()).or_insert_with(|| Dirty::new(partition.clone())).add(base, &file);
+        }
+    }
+
+    /// Takes all appends back, and gives them in their order.
+    fn take_back_all(&mut self, staged: Vec<StagedAppend>) -> Vec<Pending> {
+        let mut pendings = Vec::with_capacity(staged.len());
+        for append in staged.into_iter().rev() {
+            self.unstage(append.parts);
+            pendings.push(append.pending);
+        }
+        pendings.reverse();
+        pendings
+    }
+
     /// Syncs the segments of large parts. If some fail, everything is taken back, the appends concerned are answered, and the others
     /// given back to be staged anew.
     fn sync_direct(&mut self, staged: &mut Vec<StagedAppend>) -> Option<Vec<Pending>> {
         let mut synced: Vec<(u32, i64)> = Vec::new();
         let mut failed: HashMap<u32, LogError> = HashMap::new();
-        for part in staged.iter().flat_map(|append| &append.parts) {
+        let parts = || staged.iter().flat_map(|append| &append.parts);
+        let began: HashSet<u32> = parts()
+            .filter(|part| part.written.as_ref().is_some_and(|written| written.first_in_file))
+            .map(|part| part.partition.slot())
+            .collect();
+        for part in parts() {
             let Some(written) = part.written.as_ref().filter(|written| written.direct) else { continue };
             let slot = part.partition.slot();
             if failed.contains_key(&slot) || synced.contains(&(slot, written.segment)) {
@@ -292,14 +342,15 @@ impl Writer {
             let sync = || {
                 written.file.sync()?;
                 let dirty = self.dirty.get(&slot);
-                if dirty.is_some_and(|dirty| dirty.created) {
+                let in_flight = self.in_flight.partitions.get(&slot);
+                if dirty.is_some_and(|dirty| dirty.created) || in_flight == Some(&true) {
                     // Recovery knows by it that the folder is this partition's and not a deleted one's.
                     self.shared.context.files.open(&PartitionMeta::path(part.partition.dir()), false)?.sync()?;
                 }
-                if written.began || dirty.is_some_and(|dirty| dirty.names) {
+                if began.contains(&slot) || dirty.is_some_and(|dirty| dirty.names) || in_flight.is_some() {
                     self.shared.context.files.sync_dir(part.partition.dir())?;
                 }
-                if self.topics_dirty {
+                if self.topics_dirty || self.in_flight.topics {
                     self.shared.context.files.sync_dir(&self.shared.context.topics_dir())?;
                 }
                 Ok(())
@@ -315,7 +366,7 @@ impl Writer {
         if failed.is_empty() {
             return None;
         }
-        let mut again = take_back_all(mem::take(staged));
+        let mut again = self.take_back_all(mem::take(staged));
         again.retain_mut(|pending| {
             let error = pending.parts.iter().find_map(|(partition, _)| failed.get(&partition.slot()));
             if let Some(error) = error.cloned() {
@@ -375,7 +426,7 @@ impl Writer {
                 let dirty =
                     self.dirty.entry(part.partition.slot()).or_insert_with(|| Dirty::new(part.partition.clone()));
                 dirty.add(written.segment, &written.file);
-                dirty.names |= written.began;
+                dirty.names |= written.first_in_file;
                 if written.relaxed {
                     self.relaxed_records += written.records;
                 }
@@ -442,7 +493,13 @@ impl Writer {
         if partition.state().read().relaxed == relaxed {
             return Ok(());
         }
-        // From here on the journal continues what the segment has, so that must be durable.
+        // From here on the journal continues what the segment has, so that must be durable, also what a checkpoint has taken on.
+        if self.checkpointing {
+            let outcome = self.shared.syncer.outcome();
+            let error = outcome.as_ref().err().map(|(error, _)| error.clone());
+            self.end_checkpoint(outcome);
+            error.map_or(Ok(()), Err)?;
+        }
         if let Some(dirty) = self.dirty.get_mut(&partition.slot()) {
             for (base, file) in &dirty.segments {
                 file.sync().map_err(|error| {
@@ -517,6 +574,11 @@ impl Writer {
             topics: mem::take(&mut self.topics_dirty),
             remove: mem::take(&mut self.removals),
         };
+        let named = job.items.iter().filter(|item| item.dirty.names);
+        self.in_flight = InFlight {
+            topics: job.topics,
+            partitions: named.map(|item| (item.dirty.partition.slot(), item.dirty.created)).collect(),
+        };
         self.direct_bytes = 0;
         self.relaxed_records = 0;
         self.checkpointing = true;
@@ -525,6 +587,7 @@ impl Writer {
 
     fn end_checkpoint(&mut self, outcome: Outcome) {
         self.checkpointing = false;
+        self.in_flight = InFlight::default();
         let result = match outcome {
             Ok(entry) => {
                 self.journal.release(entry);
@@ -585,26 +648,6 @@ impl Writer {
         self.shared.syncer.close();
         let _ = reply.send(result);
     }
-}
-
-/// Takes parts back, the last one first.
-fn unstage(parts: Vec<Staged>) {
-    for part in parts.into_iter().rev() {
-        if let Some(written) = part.written {
-            part.partition.unstage(written);
-        }
-    }
-}
-
-/// Takes all appends back, and gives them in their order.
-fn take_back_all(staged: Vec<StagedAppend>) -> Vec<Pending> {
-    let mut pendings = Vec::with_capacity(staged.len());
-    for append in staged.into_iter().rev() {
-        unstage(append.parts);
-        pendings.push(append.pending);
-    }
-    pendings.reverse();
-    pendings
 }
 
 fn answer_all(pendings: Vec<Pending>, error: &LogError) {

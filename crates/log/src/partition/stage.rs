@@ -59,6 +59,8 @@ pub(crate) struct Written {
     pub(crate) segment: i64,
     /// The segment was begun with this part.
     pub(crate) began: bool,
+    /// The part is the first in its file, whose name may be new.
+    pub(crate) first_in_file: bool,
     pub(crate) payload: Payload,
     /// The segment must be synced before the journal names the part.
     pub(crate) direct: bool,
@@ -164,6 +166,7 @@ impl Partition {
             file,
             segment: start.segment,
             began,
+            first_in_file: start.position == 0,
             payload,
             direct: direct && !relaxed,
             relaxed,

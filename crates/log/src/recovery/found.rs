@@ -144,7 +144,10 @@ impl Found {
                 ));
                 return Ok(());
             }
+            self.close_segment(context, part.segment, report)?;
+            self.touch(context, part.segment)?;
         } else {
+            self.close_segment(context, part.segment, report)?;
             let mut position = part.position;
             if part.base_offset < self.end.next_offset {
                 // Only the batches that are not there yet. (Without a checkpoint the end is found batch by batch.)
@@ -173,6 +176,20 @@ impl Found {
         Ok(())
     }
 
+    /// If the log goes on in segment `next`, the one before ends where it was committed to.
+    fn close_segment(&mut self, context: &Context, next: i64, report: &mut RecoveryReport) -> Result<(), LogError> {
+        if next != self.end.segment { self.truncate_last(context, report) } else { Ok(()) }
+    }
+
+    /// Notes that the end moved past the recovery point in this segment, so that the next checkpoint takes it along.
+    fn touch(&mut self, context: &Context, base: i64) -> Result<(), LogError> {
+        if !self.written.contains_key(&base) {
+            let file = self.open(context, base, false)?;
+            self.written.insert(base, file);
+        }
+        Ok(())
+    }
+
     fn dir_is_there(&self, context: &Context) -> Result<bool, LogError> {
         if !self.written.is_empty() || !self.files.is_empty() {
             return Ok(true);
@@ -185,11 +202,20 @@ impl Found {
     }
 
     /// All before `end` is synced in the segments, whether it was journaled or not.
-    pub(super) fn set_mode(&mut self, relaxed: bool, (segment, position, next_offset): (i64, u64, i64)) {
+    pub(super) fn set_mode(
+        &mut self,
+        context: &Context,
+        relaxed: bool,
+        (segment, position, next_offset): (i64, u64, i64),
+    ) -> Result<(), LogError> {
         self.line.relaxed = relaxed;
         if next_offset > self.end.next_offset {
             self.end = End { segment, position, next_offset };
+            if self.files.contains_key(&segment) {
+                self.touch(context, segment)?;
+            }
         }
+        Ok(())
     }
 
     /// Cuts off what is not committed, and makes the partition.
@@ -202,7 +228,10 @@ impl Found {
             self.created = true;
             context.files.create_dir_all(&self.dir).map_err(|error| LogError::io("make", &self.dir, &error))?;
         }
-        if self.created {
+        // Written only if it is not right: until it is synced again it could be lost, and with it the claim to the folder.
+        if self.created
+            && PartitionMeta::read(&*context.files, &self.dir)?.is_none_or(|meta| meta.slot != self.line.slot)
+        {
             let name = &self.line.partition;
             let (topic, partition) = (name.topic.to_string(), name.partition);
             let meta = PartitionMeta { topic, partition, topic_id: self.line.topic_id, slot: self.line.slot };
@@ -277,14 +306,8 @@ impl Found {
 
     /// Cuts off what is behind the end.
     fn truncate(&mut self, context: &Context, report: &mut RecoveryReport) -> Result<(), LogError> {
+        self.truncate_last(context, report)?;
         let base = self.end.segment;
-        if let Some(length) = self.files.get(&base).copied().filter(|length| *length > self.end.position) {
-            let path = self.path(base);
-            let file = self.open(context, base, false)?;
-            file.set_length(self.end.position).map_err(|error| LogError::io("truncate", &path, &error))?;
-            self.note_truncation(report, base, length - self.end.position);
-            self.files.insert(base, self.end.position);
-        }
         let later: Vec<(i64, u64)> = self.files.range(base + 1..).map(|(base, length)| (*base, *length)).collect();
         for (base, length) in later {
             let path = self.path(base);
@@ -295,6 +318,21 @@ impl Found {
             if length > 0 {
                 self.note_truncation(report, self.end.segment, length);
             }
+        }
+        Ok(())
+    }
+
+    /// Cuts off what is behind the end in its segment.
+    fn truncate_last(&mut self, context: &Context, report: &mut RecoveryReport) -> Result<(), LogError> {
+        let base = self.end.segment;
+        if let Some(length) = self.files.get(&base).copied().filter(|length| *length > self.end.position) {
+            let path = self.path(base);
+            let file = self.open(context, base, false)?;
+            file.set_length(self.end.position).map_err(|error| LogError::io("truncate", &path, &error))?;
+            self.note_truncation(report, base, length - self.end.position);
+            self.files.insert(base, self.end.position);
+            // To be synced: were the bytes to come back once the log goes on in another segment, they would count.
+            self.written.entry(base).or_insert(file);
         }
         Ok(())
     }

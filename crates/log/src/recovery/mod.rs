@@ -46,7 +46,7 @@ struct Recovery<'a> {
     report: RecoveryReport,
 }
 
-pub(crate) fn recover(context: &Arc<Context>, created: bool) -> Result<Recovered, LogError> {
+pub(crate) fn recover(context: &Arc<Context>) -> Result<Recovered, LogError> {
     let files = &*context.files;
     let topics = context.topics_dir();
     let names = files.list(&topics).map_err(|error| LogError::io("list", &topics, &error))?;
@@ -64,11 +64,8 @@ pub(crate) fn recover(context: &Arc<Context>, created: bool) -> Result<Recovered
             recovery.begin(&checkpoint)?;
             checkpoint
         }
-        None if created => Checkpoint::default(),
         other => {
-            if other.is_some() || !recovery.folders.is_empty() {
-                recovery.begin_without_checkpoint(other.is_some())?;
-            }
+            recovery.begin_without_checkpoint(other.is_some())?;
             Checkpoint::default()
         }
     };
@@ -136,6 +133,8 @@ impl Recovery<'_> {
         let dir = self.context.journal_dir();
         let failed = |error: std::io::Error| LogError::io("read", &dir, &error);
         let ring = Ring::read(&*self.context.files, &dir)?;
+        // A process that was killed may have made a file and not have come to this.
+        self.context.files.sync_dir(&dir).map_err(|error| LogError::io("sync", &dir, &error))?;
         let mut ends = Vec::with_capacity(ring.files.len());
         let mut next: Option<u64> = None;
         for (file, reader) in ring.readers() {
@@ -228,7 +227,7 @@ impl Recovery<'_> {
             }
             MetaRecord::Mode { slot, relaxed, segment, position, next_offset } => {
                 if let Some(found) = self.found.get_mut(&slot) {
-                    found.set_mode(relaxed, (segment, position, next_offset));
+                    found.set_mode(self.context, relaxed, (segment, position, next_offset))?;
                 }
             }
         }
@@ -256,14 +255,15 @@ impl Recovery<'_> {
             }
             partitions.insert(name, partition);
         }
+        let files = &*self.context.files;
         let topics = self.context.topics_dir();
         for folder in &self.folders {
             let path = topics.join(folder);
             if folder.ends_with(".deleted") {
                 self.removals.push(path);
             } else if self.is_unfinished(&path)? {
-                // Its creation never became durable, so nothing in it was acknowledged.
-                self.removals.push(path);
+                // Its creation never became durable, so nothing in it was acknowledged. At once, for the name may be wanted.
+                files.remove_dir_all(&path).map_err(|error| LogError::io("remove", &path, &error))?;
             }
         }
         self.report.partitions = partitions.len();

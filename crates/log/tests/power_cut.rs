@@ -1,0 +1,230 @@
+//! The power goes at any moment: every acknowledged append is there afterwards, none is there in part, and all are in order.
+
+mod support;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use millstream_log::{Append, Appended, Log, LogOptions, Partition, PartitionConfig, RecoveryReport, TopicPartition};
+use support::memory::{Memory, Random};
+use support::*;
+use uuid::Uuid;
+
+const PARTITIONS: i32 = 4;
+/// The partition whose records are deleted now and then; the others keep all.
+const SHRINKING: i32 = 3;
+
+fn config() -> PartitionConfig {
+    PartitionConfig { segment_bytes: 6000, index_interval_bytes: 300, ..PartitionConfig::default() }
+}
+
+/// What a test knows of its appends: by number, on which partitions, and whether they must be there.
+#[derive(Default)]
+struct Model {
+    parts: BTreeMap<u64, Vec<i32>>,
+    acknowledged: BTreeMap<u64, Vec<i64>>,
+    next: u64,
+}
+
+fn number(value: &str) -> u64 {
+    value.split(' ').next().unwrap().parse().unwrap()
+}
+
+impl Model {
+    /// Holds the partitions against what was acknowledged, and takes what is there for durable from now on.
+    fn check(&mut self, log: &Log, context: &str) {
+        let mut seen: HashMap<u64, Vec<(i32, i64)>> = HashMap::new();
+        let mut starts = HashMap::new();
+        for p in 0..PARTITIONS {
+            let Some(partition) = log.partition(&tp("t", p)) else {
+                assert!(self.acknowledged.is_empty(), "{context}: partition {p} is gone");
+                continue;
+            };
+            let start = partition.log_start_offset();
+            starts.insert(p, start);
+            let records = records(&partition, start);
+            let mut last = None;
+            for (i, (offset, value)) in records.iter().enumerate() {
+                assert_eq!(*offset, start + i as i64, "{context}: offsets of partition {p}");
+                let number = number(value);
+                assert!(last < Some(number), "{context}: order in partition {p}: {last:?} then {number}");
+                last = Some(number);
+                seen.entry(number).or_default().push((p, *offset));
+            }
+            assert_eq!(partition.high_watermark(), start + records.len() as i64, "{context}");
+        }
+        for (number, parts) in &self.parts {
+            let seen = seen.get(number).map_or(&[][..], |seen| seen);
+            match self.acknowledged.get(number) {
+                Some(offsets) => {
+                    for (p, offset) in parts.iter().zip(offsets) {
+                        let there = seen.contains(&(*p, *offset));
+                        assert!(there || starts[p] > *offset, "{context}: append {number} is lost at {p}@{offset}");
+                    }
+                }
+                None => {
+                    // What was deleted since cannot be told from what never was.
+                    let certain: Vec<i32> =
+                        parts.iter().copied().filter(|p| starts.get(p).is_none_or(|start| *start == 0)).collect();
+                    let there = certain.iter().filter(|p| seen.iter().any(|(at, _)| at == *p)).count();
+                    assert!(there == 0 || there == certain.len(), "{context}: append {number} is there in part");
+                }
+            }
+        }
+        let acknowledged = std::mem::take(&mut self.parts).into_iter().filter_map(|(number, parts)| {
+            let offsets = match self.acknowledged.get(&number) {
+                Some(offsets) => offsets.clone(),
+                None => {
+                    let seen = seen.get(&number)?;
+                    parts
+                        .iter()
+                        .map(|p| seen.iter().find(|(at, _)| at == p).map_or(-1, |(_, offset)| *offset))
+                        .collect()
+                }
+            };
+            Some((number, parts, offsets))
+        });
+        let (mut parts_kept, mut offsets_kept) = (BTreeMap::new(), BTreeMap::new());
+        for (number, parts, offsets) in acknowledged {
+            parts_kept.insert(number, parts);
+            offsets_kept.insert(number, offsets);
+        }
+        (self.parts, self.acknowledged) = (parts_kept, offsets_kept);
+    }
+
+    fn append(&mut self, log: &Log, random: &mut Random) -> Option<(u64, Appended)> {
+        let number = self.next;
+        self.next += 1;
+        let mut partitions: Vec<i32> = (0..PARTITIONS).filter(|_| random.chance(40)).collect();
+        if partitions.is_empty() {
+            partitions.push(random.below(PARTITIONS as u64) as i32);
+        }
+        let mut parts = Vec::new();
+        for p in &partitions {
+            // Some beyond what the journal takes, some beyond a segment.
+            let size = [10, 100, 1000, 1900, 2500, 7000][random.below(6) as usize];
+            let value = format!("{number} {}", "x".repeat(size));
+            parts.push(Append::new(tp("t", *p), batch(1, &[&value])));
+        }
+        self.parts.insert(number, partitions);
+        Some((number, log.append(parts)))
+    }
+}
+
+fn open(memory: &Memory) -> Option<(Log, RecoveryReport)> {
+    let options = LogOptions { tail_cache_bytes: 3000, ..small_options() };
+    match Log::open_with(Path::new("/data"), options, Arc::new(memory.clone())) {
+        Ok(opened) => Some(opened),
+        Err(error) => {
+            assert!(memory.is_dead(), "{error}");
+            None
+        }
+    }
+}
+
+fn ensure(log: &Log, name: &TopicPartition) -> Option<Arc<Partition>> {
+    let partition = match log.partition(name) {
+        Some(partition) => partition,
+        None => log.create_partition(name, Uuid::nil(), config()).ok()?,
+    };
+    partition.set_config(config()).ok()?;
+    Some(partition)
+}
+
+/// One life of the machine: opens, checks, appends until the power goes.
+fn live(memory: &Memory, model: &mut Model, random: &mut Random, context: &str) {
+    let Some((log, report)) = open(memory) else { return };
+    assert_eq!(report.damage, [] as [&str; 0], "{context}");
+    if memory.is_dead() {
+        return;
+    }
+    let settled = memory.clone();
+    model_check_unless_dead(&settled, model, &log, context);
+    for p in 0..PARTITIONS {
+        if ensure(&log, &tp("t", p)).is_none() {
+            return;
+        }
+    }
+    memory.cut_after(random.below(400));
+    let mut waiting = Vec::new();
+    for _ in 0..random.below(150) {
+        waiting.extend(model.append(&log, random));
+        if random.chance(20) {
+            collect(&mut waiting, model);
+        }
+        if random.chance(3) {
+            let _ = log.checkpoint();
+        }
+        if random.chance(3)
+            && let Some(partition) = log.partition(&tp("t", SHRINKING))
+        {
+            let start = partition.log_start_offset();
+            let before = start + random.below((partition.high_watermark() - start + 1) as u64) as i64;
+            let _ = partition.delete_records(before);
+        }
+        if memory.is_dead() {
+            break;
+        }
+    }
+    collect(&mut waiting, model);
+    if random.chance(20) {
+        let _ = log.close();
+    }
+}
+
+/// The check itself reads files; while the power is sure to stay on.
+fn model_check_unless_dead(memory: &Memory, model: &mut Model, log: &Log, context: &str) {
+    if !memory.is_dead() {
+        model.check(log, context);
+    }
+}
+
+fn collect(waiting: &mut Vec<(u64, Appended)>, model: &mut Model) {
+    for (number, appended) in waiting.drain(..) {
+        if let Ok(parts) = appended.wait() {
+            model.acknowledged.insert(number, parts.iter().map(|part| part.base_offset).collect());
+        }
+    }
+}
+
+fn run(seed: u64, lives: u64, cut: impl Fn(&mut Random, &Memory) -> Memory) {
+    let mut random = Random(seed);
+    let mut memory = Memory::new(seed);
+    let mut model = Model::default();
+    for life in 0..lives {
+        live(&memory, &mut model, &mut random, &format!("seed {seed}, life {life}"));
+        memory = cut(&mut random, &memory);
+        // Now and then the power goes again while the folder is opened.
+        if random.chance(30) {
+            memory.cut_after(random.below(60));
+            if let Some((log, _)) = open(&memory) {
+                drop(log);
+            }
+            memory = cut(&mut random, &memory);
+        }
+    }
+    let (log, _) = open(&memory).unwrap();
+    model.check(&log, &format!("seed {seed}, at the end"));
+}
+
+#[test]
+fn acknowledged_appends_survive_power_cuts() {
+    for seed in 0..60 {
+        run(seed, 5, |_, memory| memory.power_cut());
+    }
+}
+
+#[test]
+fn acknowledged_appends_survive_kills() {
+    for seed in 1000..1030 {
+        run(seed, 5, |_, memory| memory.kill());
+    }
+}
+
+#[test]
+fn acknowledged_appends_survive_kills_and_power_cuts_in_turn() {
+    for seed in 2000..2030 {
+        run(seed, 6, |random, memory| if random.chance(50) { memory.kill() } else { memory.power_cut() });
+    }
+}
