@@ -12,6 +12,7 @@ use millstream_protocol::messages::{FetchRequest, FetchResponse, fetch};
 use millstream_protocol::records::{BatchError, Record, Scratch, batches, check, decode_checked};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::cluster::Pool;
@@ -218,7 +219,6 @@ impl Consumer {
             }
         }
         for (node, parts) in by_node {
-            self.nodes_busy.push(node);
             let asked: Vec<_> = parts.iter().map(|index| (*index, self.assigned[*index].position)).collect();
             let mut request = FetchRequest {
                 max_wait_ms: self.options.max_wait.as_millis() as i32,
@@ -245,6 +245,8 @@ impl Consumer {
                 });
             }
             let (client, pool, max_wait) = (self.client.clone(), self.pool.clone(), self.options.max_wait);
+            // Only now: a caller that stops waiting above must not leave the broker marked.
+            self.nodes_busy.push(node);
             self.under_way.spawn(async move {
                 let exchange = async {
                     let connection = pool.get(&client.address_of(node)?).await?;
@@ -265,6 +267,7 @@ impl Consumer {
         let response = match answer.result {
             Ok(response) => response,
             Err(error) if error.is_retriable() => {
+                debug!(node = answer.node, %error, "a fetch is sent again");
                 answer.asked.iter().for_each(|(index, _)| self.client.forget_topic(&self.assigned[*index].topic));
                 self.not_before = Some(Instant::now() + self.client.options().retry_backoff);
                 return Ok(());

@@ -10,3 +10,6 @@ pub use error::{DecodeError, DecodeErrorKind};
 pub use reader::Reader;
 pub use wire::{Field, Wire};
 pub use writer::{Frame, Writer};
+
+/// The longest text a message can carry, in bytes.
+pub const TEXT_BYTES_MAX: usize = i16::MAX as usize;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{DecodeError, DecodeErrorKind};
+use super::{DecodeError, DecodeErrorKind, TEXT_BYTES_MAX};
 
 /// Memory a frame may take when decoded: this many times its bytes …
 const MEMORY_FACTOR: usize = 32;
@@ -120,6 +120,10 @@ impl<'a> Reader<'a> {
         let Some(length) = self.length(flexible, |reader| reader.i16().map(i64::from))? else {
             return Ok(None);
         };
+        // Kafka holds compact texts to the plain form's limit too, so that what one version brings every version can carry.
+        if length > TEXT_BYTES_MAX {
+            return Err(self.error(DecodeErrorKind::Length { stated: length as i64, left: self.rest.len() }));
+        }
         let bytes = self.take(length)?;
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),

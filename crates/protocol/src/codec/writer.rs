@@ -2,6 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::TEXT_BYTES_MAX;
+
 /// Byte fields from here on become pieces of their own; below, a copy is cheaper.
 const PIECE_BYTES_MIN: usize = 2048;
 
@@ -141,16 +143,15 @@ impl Writer {
         frame.pieces.iter().for_each(|piece| self.shared(piece));
     }
 
-    /// Writes the length of a string.
-    ///
-    /// # Panics
-    /// If the text is longer than the form allows (32 KiB - 1 in plain versions): texts are bounded where they come from.
+    /// Writes a string. A text longer than [`TEXT_BYTES_MAX`] is cut there: only our own messages to people can be, as no text that is read
+    /// is longer.
     pub fn string(&mut self, value: Option<&str>, flexible: bool) {
+        let value = value.map(|text| &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]);
         match (value, flexible) {
             (None, true) => self.uvarint(0),
             (None, false) => self.i16(-1),
             (Some(text), true) => self.uvarint(compact(text.len())),
-            (Some(text), false) => self.i16(i16::try_from(text.len()).expect("a text of at most 32767 bytes")),
+            (Some(text), false) => self.i16(text.len() as i16),
         }
         self.raw(value.unwrap_or_default().as_bytes());
     }

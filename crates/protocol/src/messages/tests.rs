@@ -157,6 +157,17 @@ fn a_count_is_held_against_the_bytes_and_the_memory_it_would_take() {
 }
 
 #[test]
+fn texts_stay_within_what_every_version_can_carry() {
+    let long = ApiVersionsRequest { client_software_name: "é".repeat(40_000), ..Default::default() };
+    let back: ApiVersionsRequest = read(&write(&long, 3), 3).expect("cut where a character ends");
+    assert_eq!(back.client_software_name.len(), 32_766);
+    // A compact length of 40,000 with that many bytes behind it.
+    let mut bytes = vec![0xc1, 0xb8, 0x02];
+    bytes.resize(50_000, b'x');
+    assert!(read::<ApiVersionsRequest>(&bytes.into(), 3).is_err());
+}
+
+#[test]
 fn an_error_names_its_field() {
     let error = read::<MetadataRequest>(&Bytes::from_static(&[0, 0, 0, 1, 0, 9, b'x']), 4).expect_err("cut");
     assert_eq!(error.field, Some(("MetadataRequestTopic", "name")));
