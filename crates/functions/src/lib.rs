@@ -7,6 +7,7 @@
 mod cast;
 pub mod ddl;
 mod error;
+pub mod formats;
 mod functions;
 pub mod interval;
 mod registry;

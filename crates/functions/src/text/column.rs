@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayBuilder, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
+    ArrayBuilder, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
     Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder, ListArray, MapArray, NullArray,
     StringBuilder, StructArray, TimestampMicrosecondBuilder,
 };
@@ -152,6 +152,31 @@ impl Column {
                 _ => return Err(DataFusionError::Plan("a map read from text has keys of type STRING".into())),
             },
             other => return Err(DataFusionError::Plan(format!("text cannot be read as {}", type_name(other)))),
+        })
+    }
+
+    /// An empty column of the same simple type.
+    pub(crate) fn empty_like(&self) -> Result<Self> {
+        Column::new(&match self {
+            Column::Boolean(_) => DataType::Boolean,
+            Column::Int8(_) => DataType::Int8,
+            Column::Int16(_) => DataType::Int16,
+            Column::Int32(_) => DataType::Int32,
+            Column::Int64(_) => DataType::Int64,
+            Column::Float32(_) => DataType::Float32,
+            Column::Float64(_) => DataType::Float64,
+            Column::Decimal(_, precision, scale) => DataType::Decimal128(*precision, *scale),
+            Column::Date(_) => DataType::Date32,
+            Column::Timestamp(_, zoned) => {
+                if *zoned {
+                    crate::ddl::timestamp()
+                } else {
+                    crate::ddl::timestamp_ntz()
+                }
+            }
+            Column::Utf8(_) => DataType::Utf8,
+            Column::Binary(_) => DataType::Binary,
+            Column::Null(_) | Column::List(_) | Column::Struct(_) | Column::Map(_) => DataType::Null,
         })
     }
 

@@ -289,6 +289,36 @@ impl CsvDecoder {
         Ok(good)
     }
 
+    /// The same for a line of a file: how many rows it gave, which in DROPMALFORMED mode may be none.
+    pub(crate) fn append_row(&mut self, line: &str) -> Result<usize> {
+        if self.mode == ParseMode::DropMalformed && !self.is_well_formed(line)? {
+            self.malformed += 1;
+            return Ok(0);
+        }
+        self.append(line)?;
+        Ok(1)
+    }
+
+    /// Looks at a line without keeping it.
+    fn is_well_formed(&mut self, line: &str) -> Result<bool> {
+        self.splitter.split(line);
+        if self.splitter.tokens.len() != self.expected {
+            return Ok(false);
+        }
+        for (column, place) in self.columns.iter().zip(&self.tokens) {
+            let Some(token) = place.and_then(|place| self.splitter.tokens.get(place)) else { continue };
+            let text =
+                if token.scratch { &self.splitter.scratch[token.range.clone()] } else { &line[token.range.clone()] };
+            if !text.is_empty()
+                && text != self.null_value
+                && !column.empty_like()?.append_text(text, &self.times, &self.special)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn refused(&self, line: &str) -> Result<()> {
         if self.mode == ParseMode::FailFast {
             return Err(SparkError::new(
@@ -357,16 +387,5 @@ impl CsvDecoder {
     pub(crate) fn finish(&mut self) -> Result<(Vec<ArrayRef>, usize, u64)> {
         let columns = self.columns.iter_mut().map(Column::finish).collect::<Result<_>>()?;
         Ok((columns, std::mem::take(&mut self.rows), std::mem::take(&mut self.malformed)))
-    }
-
-    /// Names of the columns of a header line.
-    pub(crate) fn header(&mut self, line: &str) -> Vec<String> {
-        self.splitter.split(line);
-        let tokens = &self.splitter.tokens;
-        let text = |token: &Token| {
-            let source = if token.scratch { self.splitter.scratch.as_str() } else { line };
-            source[token.range.clone()].to_owned()
-        };
-        tokens.iter().map(text).collect()
     }
 }

@@ -139,6 +139,17 @@ fn writer<'a>(array: &'a dyn Array, format: &'a Format) -> Result<Write<'a>> {
                     base64_encode(values.value(row), out);
                     out.push(b'"');
                 })
+            } else if format.style == Style::Csv {
+                Box::new(move |row, out| {
+                    out.push(b'[');
+                    for (at, byte) in values.value(row).iter().enumerate() {
+                        if at > 0 {
+                            out.push(b' ');
+                        }
+                        out.extend_from_slice(format!("{byte:02X}").as_bytes());
+                    }
+                    out.push(b']');
+                })
             } else {
                 Box::new(move |row, out| out.extend_from_slice(String::from_utf8_lossy(values.value(row)).as_bytes()))
             }
@@ -189,7 +200,24 @@ fn writer<'a>(array: &'a dyn Array, format: &'a Format) -> Result<Write<'a>> {
         DataType::Map(..) if format.style != Style::Csv => {
             let map = array.as_map();
             let key_format: &'a Format = format;
-            let keys = Encoder::new(map.keys(), key_format)?;
+            let keys = match (json, map.keys().data_type()) {
+                // As a name of JSON, Spark writes the number behind a date or a time.
+                (true, DataType::Date32) => {
+                    let days = map.keys().as_primitive::<Date32Type>().values();
+                    Encoder {
+                        nulls: None,
+                        write: Box::new(move |row, out| out.extend_from_slice(days[row].to_string().as_bytes())),
+                    }
+                }
+                (true, DataType::Timestamp(TimeUnit::Microsecond, _)) => {
+                    let us = map.keys().as_primitive::<TimestampMicrosecondType>().values();
+                    Encoder {
+                        nulls: None,
+                        write: Box::new(move |row, out| out.extend_from_slice(us[row].to_string().as_bytes())),
+                    }
+                }
+                _ => Encoder::new(map.keys(), key_format)?,
+            };
             let values = Encoder::new(map.values(), format)?;
             let offsets = map.value_offsets();
             let bare_key = json && !matches!(map.keys().data_type(), DataType::Utf8 | DataType::Utf8View);

@@ -28,6 +28,7 @@ enum Fit {
 pub(crate) struct JsonDecoder {
     tape: Tape,
     column: Column,
+    data_type: DataType,
     /// For a struct: the field that receives the text of a malformed record.
     corrupt: Option<usize>,
     context: Context,
@@ -56,6 +57,7 @@ impl JsonDecoder {
         Ok(Self {
             tape: Tape::new(options.allow_single_quotes, options.allow_non_numeric),
             column: Column::new(data_type)?,
+            data_type: data_type.clone(),
             corrupt,
             context: Context {
                 times: TimeFormats::new(&options.text, session)?,
@@ -72,6 +74,47 @@ impl JsonDecoder {
     pub(crate) fn append_null(&mut self) {
         self.column.append_null();
         self.rows += 1;
+    }
+
+    /// The rows of a line of a file: an object is one, an array of objects as many as it has. Gives how many.
+    pub(crate) fn append_rows(&mut self, text: &str, drop_malformed: bool) -> Result<usize> {
+        let read = self.tape.read(text);
+        let tokens = &self.tape.tokens;
+        if read.is_ok() && tokens.first().is_some_and(|t| t.kind == Kind::Array) && tokens.len() > 1 {
+            let mut elements = Vec::new();
+            let mut at = 1;
+            while at < tokens.len() {
+                if tokens[at].kind != Kind::Object {
+                    elements.clear();
+                    break;
+                }
+                elements.push(tokens[at].start as usize..tokens[at].end as usize);
+                at = tokens[at].next as usize;
+            }
+            if !elements.is_empty() {
+                let mut rows = 0;
+                for range in elements {
+                    rows += self.append_rows(&text[range], drop_malformed)?;
+                }
+                return Ok(rows);
+            }
+        }
+        if drop_malformed && !self.is_well_formed(read, text) {
+            self.malformed += 1;
+            return Ok(0);
+        }
+        self.append(text)?;
+        Ok(1)
+    }
+
+    /// Looks at a record, which was read into the tape, without keeping it.
+    fn is_well_formed(&mut self, read: std::result::Result<usize, usize>, text: &str) -> bool {
+        if read.is_err() || self.tape.tokens.first().is_none_or(|t| t.kind != Kind::Object) {
+            return false;
+        }
+        let Ok(mut probe) = Column::new(&self.data_type) else { return false };
+        let Column::Struct(root) = &mut probe else { return false };
+        append_struct(root, &self.tape.tokens, 0, text, &mut self.context, self.corrupt) == Fit::Good
     }
 
     /// Appends a record; gives whether it is well-formed. A blank text is null, a malformed one a struct of nulls.
