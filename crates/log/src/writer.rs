@@ -217,12 +217,12 @@ impl Writer {
                 }
                 Err(CommitError::Failed(error)) => {
                     self.due_in_ms(0);
-                    let failed = self.take_back_all(staged);
+                    let failed = take_back_all(staged);
                     answer_all(failed, &error);
                 }
                 // Nothing may be staged while a checkpoint notes where partitions and producers are.
                 Err(CommitError::Full) => {
-                    let again = self.take_back_all(staged);
+                    let again = take_back_all(staged);
                     match self.make_room() {
                         Ok(()) => {
                             group = again.into_iter().chain(rest).collect();
@@ -268,14 +268,13 @@ impl Writer {
                 match partition.stage(part, &mut append.entry, part.batches.len() >= direct_min, now_ms) {
                     Ok(part) => append.parts.push(part),
                     Err(error) => {
-                        failed = Some((partition.clone(), error));
+                        failed = Some(error);
                         break;
                     }
                 }
             }
-            if let Some((partition, error)) = failed {
-                self.note_unwritten(&partition);
-                self.unstage(append.parts);
+            if let Some(error) = failed {
+                unstage(append.parts);
                 append.pending.answer(Err(error));
                 continue;
             }
@@ -286,38 +285,6 @@ impl Writer {
             staged.push(append);
         }
         (staged, Vec::new())
-    }
-
-    /// Takes parts back, the last one first.
-    fn unstage(&mut self, parts: Vec<Staged>) {
-        for part in parts.into_iter().rev() {
-            if let Some(written) = part.written {
-                part.partition.unstage(written);
-                self.note_unwritten(&part.partition);
-            }
-        }
-    }
-
-    /// What was cut off a segment may come back after a power cut. In the last segment recovery sees to that; but the log may go on
-    /// in another, so the cut must be synced before the next checkpoint.
-    fn note_unwritten(&mut self, partition: &Arc<Partition>) {
-        let last = partition.state().read().segments.last().map(|last| last.base_offset);
-        if let Some(base) = last
-            && let Ok(file) = partition.log_file(base, false)
-        {
-            self.dirty.entry(partition.slot()).or_insert_with(|| Dirty::new(partition.clone())).add(base, &file);
-        }
-    }
-
-    /// Takes all appends back, and gives them in their order.
-    fn take_back_all(&mut self, staged: Vec<StagedAppend>) -> Vec<Pending> {
-        let mut pendings = Vec::with_capacity(staged.len());
-        for append in staged.into_iter().rev() {
-            self.unstage(append.parts);
-            pendings.push(append.pending);
-        }
-        pendings.reverse();
-        pendings
     }
 
     /// Syncs the segments of large parts. If some fail, everything is taken back, the appends concerned are answered, and the others
@@ -366,7 +333,7 @@ impl Writer {
         if failed.is_empty() {
             return None;
         }
-        let mut again = self.take_back_all(mem::take(staged));
+        let mut again = take_back_all(mem::take(staged));
         again.retain_mut(|pending| {
             let error = pending.parts.iter().find_map(|(partition, _)| failed.get(&partition.slot()));
             if let Some(error) = error.cloned() {
@@ -425,6 +392,9 @@ impl Writer {
                 part.partition.commit(written);
                 let dirty =
                     self.dirty.entry(part.partition.slot()).or_insert_with(|| Dirty::new(part.partition.clone()));
+                if let Some((base, file)) = &written.closed {
+                    dirty.add(*base, file);
+                }
                 dirty.add(written.segment, &written.file);
                 dirty.names |= written.first_in_file;
                 if written.relaxed {
@@ -480,8 +450,8 @@ impl Writer {
                 state.log_start == state.high_watermark
             };
             let dirty = self.dirty.entry(partition.slot()).or_insert_with(|| Dirty::new(partition.clone()));
-            if empty && let Some(file) = partition.roll(now_ms)? {
-                dirty.add(partition.state().read().high_watermark, &file);
+            if empty && let Some(files) = partition.roll(now_ms)? {
+                files.iter().for_each(|(base, file)| dirty.add(*base, file));
                 dirty.names = true;
             }
         }
@@ -648,6 +618,26 @@ impl Writer {
         self.shared.syncer.close();
         let _ = reply.send(result);
     }
+}
+
+/// Takes parts back, the last one first.
+fn unstage(parts: Vec<Staged>) {
+    for part in parts.into_iter().rev() {
+        if let Some(written) = part.written {
+            part.partition.unstage(written);
+        }
+    }
+}
+
+/// Takes all appends back, and gives them in their order.
+fn take_back_all(staged: Vec<StagedAppend>) -> Vec<Pending> {
+    let mut pendings = Vec::with_capacity(staged.len());
+    for append in staged.into_iter().rev() {
+        unstage(append.parts);
+        pendings.push(append.pending);
+    }
+    pendings.reverse();
+    pendings
 }
 
 fn answer_all(pendings: Vec<Pending>, error: &LogError) {

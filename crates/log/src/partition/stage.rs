@@ -59,6 +59,9 @@ pub(crate) struct Written {
     pub(crate) segment: i64,
     /// The segment was begun with this part.
     pub(crate) began: bool,
+    /// The segment that it was begun after. To be synced with the next checkpoint whatever was written to it: recovery cuts
+    /// the last segment where the checkpoint ends, and takes those before it as they are, so what was once cut off must not come back.
+    pub(crate) closed: Option<(i64, Arc<dyn FileHandle>)>,
     /// The part is the first in its file, whose name may be new.
     pub(crate) first_in_file: bool,
     pub(crate) payload: Payload,
@@ -117,6 +120,10 @@ impl Partition {
         let start = writer.end;
         let mut undo = Vec::new();
         let result = self.place(writer, bytes, append.leader_epoch, now_ms, &mut undo).and_then(|entries| {
+            let closed = match began && before.position > 0 {
+                true => Some((before.segment, self.log_file(before.segment, false)?)),
+                false => None,
+            };
             let file = self.log_file(start.segment, start.position == 0)?;
             let path = || self.log_path(start.segment);
             if let Err(error) = file.write_at(&[&*bytes], start.position) {
@@ -124,9 +131,9 @@ impl Partition {
                 let _ = file.set_length(start.position);
                 return Err(LogError::io("write", &path(), &error));
             }
-            Ok((entries, file))
+            Ok((entries, file, closed))
         });
-        let (entries, file) = match result {
+        let (entries, file, closed) = match result {
             Ok(done) => done,
             Err(error) => {
                 entry.truncate(mark);
@@ -166,6 +173,7 @@ impl Partition {
             file,
             segment: start.segment,
             began,
+            closed,
             first_in_file: start.position == 0,
             payload,
             direct: direct && !relaxed,
@@ -219,8 +227,9 @@ impl Partition {
         }
     }
 
-    /// Closes the segment and begins an empty one, so that all of the closed one can be deleted.
-    pub(crate) fn roll(&self, now_ms: i64) -> Result<Option<Arc<dyn FileHandle>>, LogError> {
+    /// Closes the segment and begins an empty one, so that all of the closed one can be deleted. Gives both to be synced; `None` if
+    /// the segment is empty already.
+    pub(crate) fn roll(&self, now_ms: i64) -> Result<Option<[(i64, Arc<dyn FileHandle>); 2]>, LogError> {
         let mut writer = self.writer.lock();
         if writer.is_none() {
             *writer = Some(Box::new(self.load_writer(now_ms)?));
@@ -229,11 +238,11 @@ impl Partition {
         if writer.end.position == 0 {
             return Ok(None);
         }
-        let base_offset = writer.end.next_offset;
-        let file = self.log_file(base_offset, true)?;
+        let (closed, base_offset) = (writer.end.segment, writer.end.next_offset);
+        let files = [(closed, self.log_file(closed, false)?), (base_offset, self.log_file(base_offset, true)?)];
         writer.end = End { segment: base_offset, position: 0, stamps: Stamps::default(), ..writer.end };
         self.state.write().segments.push(Segment::new(base_offset, 0));
-        Ok(Some(file))
+        Ok(Some(files))
     }
 
     /// The producers' state as bytes if it changed since this was last asked; `Some(None)` if there are none any more.

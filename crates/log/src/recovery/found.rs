@@ -176,9 +176,13 @@ impl Found {
         Ok(())
     }
 
-    /// If the log goes on in segment `next`, the one before ends where it was committed to.
+    /// If the log goes on in segment `next`, the one before ends where it was committed to, and is to be synced so.
     fn close_segment(&mut self, context: &Context, next: i64, report: &mut RecoveryReport) -> Result<(), LogError> {
-        if next != self.end.segment { self.truncate_last(context, report) } else { Ok(()) }
+        if next == self.end.segment || !self.files.contains_key(&self.end.segment) {
+            return Ok(());
+        }
+        self.truncate_last(context, report)?;
+        self.touch(context, self.end.segment)
     }
 
     /// Notes that the end moved past the recovery point in this segment, so that the next checkpoint takes it along.
@@ -300,6 +304,7 @@ impl Found {
             if self.end.position < length || self.end.segment == next || !self.files.contains_key(&next) {
                 return Ok(());
             }
+            self.touch(context, self.end.segment)?;
             self.end = End { segment: next, position: 0, next_offset: next };
         }
     }
@@ -331,8 +336,6 @@ impl Found {
             file.set_length(self.end.position).map_err(|error| LogError::io("truncate", &path, &error))?;
             self.note_truncation(report, base, length - self.end.position);
             self.files.insert(base, self.end.position);
-            // To be synced: were the bytes to come back once the log goes on in another segment, they would count.
-            self.written.entry(base).or_insert(file);
         }
         Ok(())
     }
