@@ -43,6 +43,12 @@ pub enum Command {
     Broker(Broker),
     /// Send a csv, json or text file (.gz too) into a topic, at the pace of its time column if you like
     Replay(Replay),
+    /// Latency from one topic to another through a running pipeline, as JSON
+    #[command(hide = true)]
+    BenchPassthrough(BenchPassthrough),
+    /// Time from the start of `up` to its first acknowledged record and to its page, as JSON
+    #[command(hide = true)]
+    BenchStart(BenchStart),
 }
 
 /// Where a serving command keeps its data and listens.
@@ -151,4 +157,31 @@ pub struct Replay {
     /// Partitions of the topic if it is made now
     #[arg(long, default_value_t = 1)]
     pub partitions: i32,
+}
+
+/// `millstream bench-passthrough`.
+#[derive(Debug, Args)]
+pub struct BenchPassthrough {
+    /// Any Kafka.
+    #[arg(long, default_value = "127.0.0.1:9092")]
+    pub bootstrap: String,
+    /// Topic that is written.
+    #[arg(long)]
+    pub from: String,
+    /// Topic that is read.
+    #[arg(long)]
+    pub to: String,
+    /// Records a second.
+    #[arg(long, default_value_t = 1000)]
+    pub rate: u32,
+    /// Seconds that are measured, after two that are not.
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u32,
+}
+
+/// `millstream bench-start`.
+#[derive(Debug, Args)]
+pub struct BenchStart {
+    /// Project for `up`.
+    pub project: PathBuf,
 }

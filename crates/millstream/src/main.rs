@@ -1,2 +1,78 @@
-//! The millstream binary.
-fn main() {}
+//! The millstream binary: command line, configuration, wiring. What it wires is in the other crates.
+
+mod bench;
+mod cli;
+mod embedded;
+mod graph;
+mod host;
+mod init;
+mod live;
+mod page;
+mod progress;
+mod replay;
+mod run;
+mod settings;
+mod sources;
+mod up;
+mod views;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("MILLSTREAM_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    match start(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", told(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Diagnostics begin with `error` themselves.
+fn told(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    if text.starts_with("error") { text } else { format!("error: {text}") }
+}
+
+fn start(cli: Cli) -> Result<()> {
+    match &cli.command {
+        Command::Init(args) => return init::init(args),
+        Command::DryRun(args) => return settings::dry_run(args),
+        _ => {}
+    }
+    // Sockets on one runtime, queries on another: a heavy query never delays a produce.
+    let sockets = runtime("sockets")?;
+    let queries = runtime("queries")?;
+    let done = match &cli.command {
+        Command::Up(args) => sockets.block_on(up::up(args, queries.handle())),
+        Command::Broker(args) => sockets.block_on(up::broker(args, queries.handle())),
+        Command::Run(args) => queries.block_on(run::run(args)),
+        Command::Replay(args) => sockets.block_on(replay::replay(args)),
+        Command::BenchPassthrough(args) => sockets.block_on(bench::passthrough(args)),
+        Command::BenchStart(args) => sockets.block_on(bench::start(args)),
+        Command::Init(_) | Command::DryRun(_) => Ok(()),
+    };
+    // Nothing that is worth waiting for is left: what matters was awaited.
+    queries.shutdown_background();
+    sockets.shutdown_background();
+    done
+}
+
+fn runtime(name: &str) -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
+        .thread_name(format!("millstream-{name}"))
+        .enable_all()
+        .build()
+        .with_context(|| format!("cannot start the threads for {name}"))
+}

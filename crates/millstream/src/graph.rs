@@ -1,0 +1,229 @@
+//! A pipeline with its ends tied: each flow's sources, log and state, each table's follower.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use datafusion::execution::context::{SessionContext, SessionState};
+use millstream_connectors::EmbeddedLog;
+use millstream_connectors::file_sink::{FileConfig, FileSink, LocalDisk};
+use millstream_connectors::table_log::flow::reset_table;
+use millstream_connectors::table_log::{Delivery, KeepProgress, TableHub, TableLog, TableLogOptions};
+use millstream_engine::{
+    CompileOptions, FlowTask, OnError, Source, StaticTables, StatsHandle, SystemClock, TaskOptions, compile,
+};
+use millstream_sql::{Flow, Relation, RelationKind, Table, TableKind};
+use tokio::sync::watch;
+
+use crate::cli::Refresh;
+use crate::settings::Loaded;
+use crate::sources::Sources;
+
+/// Name under which a table's files follow its log.
+const FILES: &str = "files";
+
+/// A project over an open log.
+pub struct Graph {
+    /// The project.
+    pub project: Loaded,
+    /// The log.
+    pub log: Arc<dyn EmbeddedLog>,
+    /// The log of each streaming table.
+    pub hubs: BTreeMap<String, Arc<TableHub>>,
+    /// How plans are run.
+    pub session: SessionState,
+    /// Where rows come from.
+    pub sources: Sources,
+    data: PathBuf,
+    only: Option<BTreeSet<String>>,
+}
+
+/// A flow that is ready, with what people want to know of it.
+pub struct Ready {
+    /// Runs it.
+    pub task: FlowTask,
+    /// Shows it.
+    pub stats: StatsHandle,
+    /// Names of what each of its sources reads: `topic:NAME`, `table:NAME`, `file:PATH`.
+    pub reads: Vec<String>,
+}
+
+impl Graph {
+    /// Makes topics and table logs; forgets what `refresh` names. `listeners` are addresses that mean the embedded log.
+    pub async fn open(
+        project: Loaded,
+        log: Arc<dyn EmbeddedLog>,
+        data: PathBuf,
+        listeners: Vec<String>,
+        refresh: &Refresh,
+    ) -> Result<Self> {
+        for (name, topic) in &project.settings.topics {
+            log.ensure_topic(name, topic.spec()).await.with_context(|| format!("millstream.yml: topic {name}"))?;
+        }
+        let context = SessionContext::new();
+        millstream_functions::register(&mut context.state_ref().write(), &Default::default())?;
+        let session = context.state();
+        let sources = Sources::new(Arc::clone(&log), listeners, project.dir.clone(), project.lake());
+        let mut graph = Self { project, log, hubs: BTreeMap::new(), session, sources, data, only: None };
+        graph.refresh(refresh).await?;
+        for table in &graph.project.pipeline.tables {
+            if matches!(table.kind, TableKind::Streaming) {
+                let hub = TableHub::open(Arc::clone(&graph.log), &table.name, Arc::clone(&table.schema)).await?;
+                hub.expect_follower(FILES);
+                graph.hubs.insert(table.name.clone(), hub);
+            }
+        }
+        Ok(graph)
+    }
+
+    async fn refresh(&mut self, refresh: &Refresh) -> Result<()> {
+        let known: Vec<&str> = self.project.pipeline.tables.iter().map(|t| t.name.as_str()).collect();
+        for name in refresh.refresh.iter().chain(&refresh.full_refresh) {
+            if !known.contains(&name.as_str()) {
+                bail!("there is no table {name} to refresh; the tables are {}", known.join(", "));
+            }
+        }
+        if !refresh.refresh.is_empty() || !refresh.full_refresh.is_empty() {
+            self.only = Some(refresh.refresh.iter().chain(&refresh.full_refresh).cloned().collect());
+        }
+        for table in &self.project.pipeline.tables {
+            let full = refresh.full_refresh_all || refresh.full_refresh.contains(&table.name);
+            if !full || !matches!(table.kind, TableKind::Streaming) {
+                continue;
+            }
+            reset_table(self.log.as_ref(), &table.name).await?;
+            for flow in self.project.pipeline.flows.iter().filter(|f| f.target == table.name) {
+                millstream_connectors::table_log::flow::reset_flow(self.log.as_ref(), &flow.name).await?;
+                millstream_engine::forget(&self.state_folder(flow))?;
+            }
+            let folder = self.project.lake().join(&table.name);
+            if folder.exists() {
+                std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Flows that are to run, in dependency order.
+    pub fn flows(&self) -> impl Iterator<Item = &Flow> {
+        self.project.pipeline.flows.iter().filter(|flow| self.wanted(&flow.target))
+    }
+
+    /// Streaming tables whose flows are to run.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.streaming().filter(|table| self.wanted(&table.name))
+    }
+
+    /// Materialized views that are to be computed, in dependency order.
+    pub fn views(&self) -> impl Iterator<Item = &Table> {
+        let tables = self.project.pipeline.tables.iter();
+        tables.filter(|t| matches!(t.kind, TableKind::Materialized(_)) && self.wanted(&t.name))
+    }
+
+    fn streaming(&self) -> impl Iterator<Item = &Table> {
+        self.project.pipeline.tables.iter().filter(|t| matches!(t.kind, TableKind::Streaming))
+    }
+
+    fn wanted(&self, table: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(table))
+    }
+
+    /// Tables of this pipeline that a flow reads.
+    pub fn upstream(flow: &Flow) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for relation in crate::sources::relations(&flow.plan) {
+            if let RelationKind::Table(name) = relation.kind {
+                found.insert(name);
+            }
+        }
+        found
+    }
+
+    fn state_folder(&self, flow: &Flow) -> PathBuf {
+        self.data.join("state").join(&flow.name)
+    }
+
+    fn table(&self, name: &str) -> Result<&Table> {
+        self.project.pipeline.tables.iter().find(|t| t.name == name).with_context(|| format!("no table {name}"))
+    }
+
+    /// Takes a flow up where it was.
+    pub async fn ready(&self, flow: &Flow, shutdown: watch::Receiver<bool>) -> Result<Ready> {
+        let place = || format!("flow {} ({}:{})", flow.name, flow.origin.file.display(), flow.origin.line);
+        let options = CompileOptions { config: Arc::clone(self.session.config_options()) };
+        let program = compile(flow, options).with_context(place)?;
+        let table = self.table(&flow.target)?;
+        let hub = self.hubs.get(&flow.target).with_context(|| format!("table {} has no log", flow.target))?;
+        let configuration = &self.project.pipeline.configuration;
+        let delivery = Delivery::of(&table.name, &table.schema, &table.properties)?;
+        let log = TableLog::open(
+            Arc::clone(hub),
+            Arc::new(SystemClock),
+            TableLogOptions {
+                flow: flow.name.clone(),
+                delivery,
+                late_topic: table.properties.get("millstream.late.topic").cloned(),
+                dead_letters: TableLogOptions::dead_letters_topic(&self.project.pipeline.name, configuration),
+                keep: if program.is_stateful() { KeepProgress::SinceSnapshot } else { KeepProgress::Last },
+            },
+        )
+        .await?;
+        let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();
+        let mut reads = Vec::new();
+        for relation in program.relations() {
+            sources.insert(relation.name.clone(), self.sources.stream(relation, &self.hubs).with_context(place)?);
+            reads.push(reads_of(relation));
+        }
+        let on_error = match configuration.get("millstream.on.error").map(String::as_str) {
+            None | Some("dead-letters") => OnError::DeadLetter,
+            Some("fail") => OnError::Fail,
+            Some(other) => bail!("millstream.on.error = '{other}': write fail, or leave it out for dead letters"),
+        };
+        let options = TaskOptions {
+            idle_us: self.project.duration_us("millstream.idle", 10_000_000)?,
+            on_error,
+            statics: Some(self.statics()),
+            session: self.session.clone(),
+            ..TaskOptions::new(self.state_folder(flow))
+        };
+        let task = FlowTask::open(program, sources, log, options, shutdown).await.with_context(place)?;
+        let stats = task.stats();
+        Ok(Ready { task, stats, reads })
+    }
+
+    /// Tables as they stand.
+    pub fn statics(&self) -> Arc<dyn StaticTables> {
+        self.sources.statics()
+    }
+
+    /// The follower that writes a table's files.
+    pub fn sink(&self, table: &Table) -> Result<FileSink> {
+        let config = self.file_config(table)?;
+        let reader = self.hubs.get(&table.name).with_context(|| format!("table {} has no log", table.name))?.reader();
+        FileSink::open(config, Arc::new(LocalDisk), reader).map_err(|error| anyhow!("{error}"))
+    }
+
+    /// How a table's files are written.
+    pub fn file_config(&self, table: &Table) -> Result<FileConfig> {
+        Ok(FileConfig::of(table, &self.project.pipeline.configuration, &self.project.lake())?)
+    }
+
+    /// The files of a table reach to `offset` of its log.
+    pub fn passed(&self, table: &str, offset: i64) {
+        if let Some(hub) = self.hubs.get(table) {
+            hub.passed(FILES, offset);
+        }
+    }
+}
+
+fn reads_of(relation: &Relation) -> String {
+    match &relation.kind {
+        RelationKind::Kafka(options) => {
+            let topics = ["subscribe", "subscribepattern", "assign"].iter().find_map(|o| options.get(*o));
+            format!("topic:{}", topics.map_or("", String::as_str))
+        }
+        RelationKind::Files { location, .. } => format!("file:{location}"),
+        RelationKind::Table(name) => format!("table:{name}"),
+    }
+}

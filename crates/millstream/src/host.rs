@@ -1,0 +1,104 @@
+//! The process's own broker: a data folder that is opened and locked, and sockets that serve it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use millstream_broker::{Broker, BrokerConfig};
+use millstream_connectors::EmbeddedLog;
+use millstream_log::{Log, LogError, LogOptions};
+use tokio::net::{TcpListener, lookup_host};
+use tokio::task::JoinHandle;
+
+use crate::embedded::Embedded;
+
+/// An open data folder with its broker.
+pub struct Host {
+    log: Log,
+    /// Topics, groups, sockets.
+    pub broker: Arc<Broker>,
+    /// The same topics for the pipeline.
+    pub embedded: Arc<dyn EmbeddedLog>,
+    /// The folder.
+    pub data: PathBuf,
+    serving: Vec<JoinHandle<()>>,
+}
+
+impl Host {
+    /// Opens the folder and says what recovery did. `what` names what is asked for, for the refusal while another process has the folder.
+    pub fn open(data: &Path, what: &str) -> Result<Self> {
+        let (log, report) = match Log::open(data, LogOptions::default()) {
+            Ok(opened) => opened,
+            Err(LogError::Locked { dir, pid }) => {
+                let who = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+                bail!(
+                    "{} is in use by {who}, most likely `millstream up`, which works off new rows by itself.\n  Look at its page, or stop \
+                     it (Ctrl-C) before {what}; another --data is another, empty log.",
+                    dir.display()
+                );
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot open the data folder {}", data.display())),
+        };
+        for cut in &report.truncations {
+            tracing::warn!(
+                partition = %cut.partition,
+                bytes = cut.bytes,
+                "cut off the torn end of {}; nothing of it was acknowledged",
+                cut.path.display()
+            );
+        }
+        for damage in &report.damage {
+            tracing::error!("{damage}");
+        }
+        if !report.clean && !report.created {
+            tracing::info!(
+                partitions = report.partitions,
+                entries = report.journal_entries,
+                bytes = report.journal_bytes,
+                "recovered: replayed the journal onto the segments"
+            );
+        }
+        let broker = Broker::open(log.clone(), BrokerConfig::default())?;
+        let embedded = Arc::new(Embedded(Arc::clone(&broker)));
+        Ok(Self { log, broker, embedded, data: data.to_owned(), serving: Vec::new() })
+    }
+
+    /// Serves the Kafka protocol; a loopback address on IPv4 and IPv6, since `localhost` may mean either. Gives the address clients use.
+    pub async fn serve(&mut self, address: &str) -> Result<SocketAddr> {
+        let first = bind(address, "--kafka").await?;
+        let bound = first.local_addr()?;
+        let twin = match bound.ip() {
+            IpAddr::V4(Ipv4Addr::LOCALHOST) => Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            _ => None,
+        };
+        self.serving.push(tokio::spawn(Arc::clone(&self.broker).serve(first)));
+        if let Some(ip) = twin {
+            match TcpListener::bind((ip, bound.port())).await {
+                Ok(second) => self.serving.push(tokio::spawn(Arc::clone(&self.broker).serve(second))),
+                Err(error) => tracing::warn!("not served on [{ip}]:{}: {error}", bound.port()),
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Ends connections, syncs everything and unlocks the folder.
+    pub async fn close(self) -> Result<()> {
+        self.broker.stop();
+        for task in self.serving {
+            task.await.context("a listener ended badly")?;
+        }
+        tokio::task::block_in_place(|| self.log.close()).context("closing the data folder")
+    }
+}
+
+/// Binds a listening socket; `flag` is the option that names another address.
+pub async fn bind(address: &str, flag: &str) -> Result<TcpListener> {
+    let mut found =
+        lookup_host(address).await.with_context(|| format!("{flag} {address}: not an address; write HOST:PORT"))?;
+    let address = found.next().with_context(|| format!("{flag} {address}: the name has no address"))?;
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: something else does, or may not; {flag} HOST:PORT names another (port 0: any)")
+    })
+}

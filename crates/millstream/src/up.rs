@@ -1,0 +1,112 @@
+//! `millstream up` and `millstream broker`: broker, page and, with a project, its pipeline, until told to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use millstream_console::ConsoleOptions;
+use parking_lot::RwLock;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::cli::{Broker, Refresh, Serve, Up};
+use crate::graph::Graph;
+use crate::host::{Host, bind};
+use crate::live::Live;
+use crate::page::Page;
+use crate::settings::Loaded;
+
+/// Runs a project continuously, or broker and page alone.
+pub async fn up(args: &Up, queries: &Handle) -> Result<()> {
+    let project = args.project.as_deref().map(Loaded::read).transpose()?;
+    let data = match &project {
+        Some(project) => project.data(args.serve.data.as_deref()),
+        None => alone(&args.serve),
+    };
+    serve(project, &data, &args.serve, &args.refresh, queries).await
+}
+
+/// Serves the Kafka protocol and the page.
+pub async fn broker(args: &Broker, queries: &Handle) -> Result<()> {
+    serve(None, &alone(&args.serve), &args.serve, &Refresh::default(), queries).await
+}
+
+fn alone(serve: &Serve) -> PathBuf {
+    serve.data.clone().unwrap_or_else(|| PathBuf::from(".millstream"))
+}
+
+async fn serve(
+    project: Option<Loaded>,
+    data: &Path,
+    serve: &Serve,
+    refresh: &Refresh,
+    queries: &Handle,
+) -> Result<()> {
+    let stopped = asked_to_stop();
+    let mut host = Host::open(data, "asking for it again")?;
+    let kafka = host.serve(&serve.kafka).await?;
+    let listener = bind(&serve.http, "--http").await?;
+    let http = listener.local_addr()?;
+    let name = project.as_ref().map(|p| p.pipeline.name.clone());
+    let page = Arc::new(Page {
+        broker: Arc::clone(&host.broker),
+        kafka: kafka.to_string(),
+        http: http.to_string(),
+        data: host.data.clone(),
+        project: name.clone(),
+        started_at_ms: chrono::Utc::now().timestamp_millis(),
+        live: RwLock::default(),
+    });
+    let (close, mut closing) = watch::channel(false);
+    let console = tokio::spawn(millstream_console::serve(listener, Arc::clone(&page) as _, ConsoleOptions::default(), async move {
+        let _ = closing.wait_for(|close| *close).await;
+    }));
+
+    println!("millstream {}  {}", env!("CARGO_PKG_VERSION"), name.as_deref().unwrap_or("broker"));
+    println!("  kafka  {kafka}");
+    println!("  page   http://{http}");
+    println!("  data   {}  (durable: a record is on disk before it is acknowledged)", host.data.display());
+    let tasks = match project {
+        None => None,
+        Some(project) => {
+            println!("  lake   {}", project.lake().display());
+            let listeners = vec![kafka.to_string(), format!("localhost:{}", kafka.port())];
+            let graph = Graph::open(project, host.embedded.clone(), data.to_owned(), listeners, refresh).await?;
+            let (live, tasks) = Live::start(Arc::new(graph), queries);
+            *page.live.write() = Some(live);
+            Some(tasks)
+        }
+    };
+    println!("Ctrl-C stops.");
+    stopped.await;
+    tracing::info!("stopping");
+    if let Some(tasks) = tasks {
+        tasks.stop().await;
+    }
+    *page.live.write() = None;
+    close.send_replace(true);
+    console.await.context("the page ended badly")??;
+    drop(page);
+    host.close().await
+}
+
+/// Resolves at Ctrl-C or SIGTERM. A second one ends the process at once: nothing acknowledged is lost by that.
+pub fn asked_to_stop() -> impl Future<Output = ()> + Send {
+    let (tell, mut told) = watch::channel(false);
+    tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        loop {
+            tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+            if tell.send_replace(true) {
+                std::process::exit(130);
+            }
+        }
+    });
+    async move {
+        let _ = told.wait_for(|stop| *stop).await;
+    }
+}
