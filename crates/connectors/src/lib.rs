@@ -7,6 +7,7 @@
 
 pub mod decode;
 pub mod embedded;
+pub mod feeds;
 pub mod file_sink;
 pub mod kafka;
 pub mod records;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::text::session_of;
 use arrow::datatypes::{DataType, SchemaRef};
+use millstream_functions::Session;
 use millstream_functions::interval::parse_interval;
 use millstream_sql::{FileFormat, Table};
 use parquet::basic::{Compression as ParquetCodec, ZstdLevel};
@@ -71,6 +73,8 @@ pub struct FileConfig {
     pub file_bytes_max: u64,
     /// How often `up` commits.
     pub trigger: Duration,
+    /// The pipeline's time zone.
+    pub session: Session,
 }
 
 impl FileConfig {
@@ -170,6 +174,7 @@ impl FileConfig {
             header: flag("millstream.csv.header")?,
             file_bytes_max: FILE_BYTES,
             trigger,
+            session: session_of(configuration).map_err(|e| wrong(e, "correct the configuration"))?,
         })
     }
 

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::{cast, take_record_batch};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::error::ArrowError;
+use millstream_functions::Session;
+
+use crate::text::as_text;
 
 /// What stands for null and for the empty string.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -16,6 +18,7 @@ pub fn split(
     batch: &RecordBatch,
     partitioned_by: &[usize],
     file_columns: &[usize],
+    session: &Session,
 ) -> Result<Vec<(PathBuf, RecordBatch)>, ArrowError> {
     let rows = batch.project(file_columns)?;
     if partitioned_by.is_empty() {
@@ -23,7 +26,7 @@ pub fn split(
     }
     let columns = partitioned_by
         .iter()
-        .map(|c| Ok((batch.schema_ref().field(*c).name().clone(), text(batch.column(*c))?)))
+        .map(|c| Ok((batch.schema_ref().field(*c).name().clone(), text(batch.column(*c), session)?)))
         .collect::<Result<Vec<(String, StringArray)>, ArrowError>>()?;
     let mut order: Vec<Vec<u32>> = Vec::new();
     let mut groups: HashMap<Vec<Option<&str>>, usize> = HashMap::new();
@@ -49,13 +52,8 @@ pub fn split(
     folders.into_iter().zip(order).map(split).collect()
 }
 
-fn text(column: &ArrayRef) -> Result<StringArray, ArrowError> {
-    let text = if matches!(column.data_type(), DataType::Timestamp(..)) {
-        crate::text::timestamps_as_text(column)?
-    } else {
-        cast(column, &DataType::Utf8)?
-    };
-    Ok(arrow::array::AsArray::as_string::<i32>(&text).clone())
+fn text(column: &ArrayRef, session: &Session) -> Result<StringArray, ArrowError> {
+    Ok(as_text(column, session)?.as_string::<i32>().clone())
 }
 
 /// As Spark's `ExternalCatalogUtils.escapePathName`.
@@ -101,7 +99,7 @@ mod tests {
             Arc::new(StringArray::from(vec![Some("IRT"), None, Some("a/b"), Some("IRT"), Some("")]));
         let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..5));
         let batch = RecordBatch::try_from_iter_with_nullable([("division", division, true), ("n", n, true)]).unwrap();
-        let parts = split(&batch, &[0], &[1]).unwrap();
+        let parts = split(&batch, &[0], &[1], &Session::default()).unwrap();
         let found: Vec<(String, usize)> =
             parts.iter().map(|(p, b)| (p.to_string_lossy().into_owned(), b.num_rows())).collect();
         assert_eq!(

@@ -125,9 +125,10 @@ impl OpenFile {
             }
             format => {
                 let rows = match format {
-                    FileFormat::Csv => RowWriter::csv(schema),
-                    _ => RowWriter::json(schema),
-                };
+                    FileFormat::Csv => RowWriter::csv(schema, &config.session),
+                    _ => RowWriter::json(schema, &config.session),
+                }
+                .map_err(invalid)?;
                 let mut buffer = Vec::with_capacity(TEXT_BYTES * 2);
                 if config.header && format == FileFormat::Csv {
                     rows.header(&mut buffer);
@@ -226,7 +227,9 @@ impl Parts {
     }
 
     pub fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
-        for (folder, rows) in hive::split(batch, &self.config.partitioned_by, &self.file_columns).map_err(invalid)? {
+        for (folder, rows) in hive::split(batch, &self.config.partitioned_by, &self.file_columns, &self.config.session)
+            .map_err(invalid)?
+        {
             if !self.open.contains_key(&folder) {
                 if self.open.len() >= OPEN_FILES_MAX {
                     self.close_all()?;

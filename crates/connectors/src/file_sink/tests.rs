@@ -118,6 +118,7 @@ fn config(dir: &Path, format: FileFormat, partitioned: bool) -> FileConfig {
         header: false,
         file_bytes_max: 1 << 20,
         trigger: Duration::from_millis(20),
+        session: Default::default(),
     }
 }
 

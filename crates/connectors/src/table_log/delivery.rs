@@ -9,6 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, SchemaRef};
 use arrow::error::ArrowError;
+use millstream_functions::Session;
 
 use crate::kafka::murmur2::partition_of;
 use crate::records::Payload;
@@ -46,6 +47,7 @@ pub struct Delivery {
     topic: String,
     key: Option<usize>,
     body: Body,
+    session: Session,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +69,7 @@ impl Delivery {
         table: &str,
         schema: &SchemaRef,
         properties: &BTreeMap<String, String>,
+        session: &Session,
     ) -> Result<Option<Self>, DeliveryError> {
         let Some(topic) = properties.get("millstream.topic").map(|t| t.trim().to_owned()) else { return Ok(None) };
         let column = |name: &str, good: fn(&DataType) -> bool| {
@@ -96,12 +99,12 @@ impl Delivery {
                 return Err(DeliveryError::Format { table: table.to_owned(), format: other.to_owned() });
             }
         };
-        Ok(Some(Self { topic, key, body }))
+        Ok(Some(Self { topic, key, body, session: session.clone() }))
     }
 
     /// Rows as JSON to `topic`, without a key: what late rows are.
-    pub fn json(topic: &str) -> Self {
-        Self { topic: topic.to_owned(), key: None, body: Body::Json }
+    pub fn json(topic: &str, session: &Session) -> Self {
+        Self { topic: topic.to_owned(), key: None, body: Body::Json, session: session.clone() }
     }
 
     /// The topic; rows of a table with a column `topic` may go to others.
@@ -122,13 +125,17 @@ impl Delivery {
         batch: &RecordBatch,
         mut put: impl FnMut(Outgoing<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let keys = self.key.map(|at| bytes(batch.column(at))).transpose()?;
+        let keys = self.key.map(|at| bytes(batch.column(at), &self.session)).transpose()?;
         let key_at =
             |row: usize| keys.as_ref().and_then(|keys| keys.is_valid(row).then(|| keys.as_binary::<i32>().value(row)));
         match &self.body {
             Body::Json | Body::Csv => {
                 let schema = batch.schema();
-                let writer = if self.body == Body::Csv { RowWriter::csv(&schema) } else { RowWriter::json(&schema) };
+                let writer = if self.body == Body::Csv {
+                    RowWriter::csv(&schema, &self.session)?
+                } else {
+                    RowWriter::json(&schema, &self.session)?
+                };
                 let mut text = Vec::new();
                 let mut ends = Vec::with_capacity(batch.num_rows());
                 writer.rows(batch, &mut text, &mut ends)?;
@@ -145,13 +152,16 @@ impl Delivery {
                 }
             }
             Body::Raw { value, topic, partition, headers } => {
-                let values = bytes(batch.column(*value))?;
+                let values = bytes(batch.column(*value), &self.session)?;
                 let values = values.as_binary::<i32>();
                 let topics = topic.map(|at| cast(batch.column(at), &DataType::Utf8)).transpose()?;
                 for row in 0..batch.num_rows() {
                     let named = topics.as_ref().filter(|t| t.is_valid(row)).map(|t| t.as_string::<i32>().value(row));
                     let given = partition.map(|at| batch.column(at)).filter(|p| p.is_valid(row));
-                    let list = headers.map(|at| headers_at(batch.column(at), row)).transpose()?.unwrap_or_default();
+                    let list = headers
+                        .map(|at| headers_at(batch.column(at), row, &self.session))
+                        .transpose()?
+                        .unwrap_or_default();
                     let list: Vec<(&str, Option<&[u8]>)> =
                         list.iter().map(|(n, v)| (n.as_str(), v.as_deref())).collect();
                     put(Outgoing {
@@ -192,17 +202,17 @@ fn is_bytes(data_type: &DataType) -> bool {
 }
 
 /// The column's values as bytes: bytes as they are, all else as text.
-fn bytes(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+fn bytes(column: &ArrayRef, session: &Session) -> Result<ArrayRef, ArrowError> {
     match column.data_type() {
         DataType::Binary => Ok(ArrayRef::clone(column)),
         t if is_bytes(t) => cast(column, &DataType::Binary),
-        _ => cast(&crate::text::as_text(column)?, &DataType::Binary),
+        _ => cast(&crate::text::as_text(column, session)?, &DataType::Binary),
     }
 }
 
 type OwnedHeaders = Vec<(String, Option<Vec<u8>>)>;
 
-fn headers_at(column: &ArrayRef, row: usize) -> Result<OwnedHeaders, ArrowError> {
+fn headers_at(column: &ArrayRef, row: usize, session: &Session) -> Result<OwnedHeaders, ArrowError> {
     let list = column.as_list::<i32>();
     if list.is_null(row) {
         return Ok(Vec::new());
@@ -210,7 +220,7 @@ fn headers_at(column: &ArrayRef, row: usize) -> Result<OwnedHeaders, ArrowError>
     let items = list.value(row);
     let Some(structs) = items.as_struct_opt().filter(|s| s.num_columns() == 2) else { return Ok(Vec::new()) };
     let names = cast(structs.column(0), &DataType::Utf8)?;
-    let values = bytes(structs.column(1))?;
+    let values = bytes(structs.column(1), session)?;
     Ok((0..structs.len())
         .map(|at| {
             let value = values.is_valid(at).then(|| values.as_binary::<i32>().value(at).to_vec());

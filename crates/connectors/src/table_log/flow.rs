@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 use async_trait::async_trait;
 use millstream_engine::{Clock, Commit, CommitError, DeadLetter, FlowLog, Progress};
+use millstream_functions::Session;
 use millstream_protocol::records::{Record, Scratch};
 use tokio::sync::Mutex;
 
@@ -44,6 +45,8 @@ pub struct TableLogOptions {
     pub dead_letters: String,
     /// Which progress records are kept.
     pub keep: KeepProgress,
+    /// The pipeline's time zone, for late rows.
+    pub session: Session,
 }
 
 impl TableLogOptions {
@@ -95,12 +98,6 @@ impl TableLog {
         Ok(Arc::new(Self { hub, log, clock, options, flow_topic, table_topic, state: Mutex::default() }))
     }
 
-    /// Forgets all progress, for `--full-refresh`. The table's rows are forgotten by [`reset_table`].
-    pub async fn reset(&self) -> Result<(), EmbeddedError> {
-        let end = self.log.offsets(&self.flow_topic, 0)?.high_watermark;
-        self.log.delete_records(&self.flow_topic, 0, end).await
-    }
-
     async fn partitions(&self, state: &mut State, topic: &str) -> Result<i32, CommitError> {
         if let Some(partitions) = state.partitions.get(topic) {
             return Ok(*partitions);
@@ -126,7 +123,7 @@ impl TableLog {
             self.deliver(state, &mut out, delivery, &commit.rows, now_ms).await?;
         }
         if let Some(topic) = &self.options.late_topic {
-            self.deliver(state, &mut out, &Delivery::json(topic), &commit.late, now_ms).await?;
+            self.deliver(state, &mut out, &Delivery::json(topic, &self.options.session), &commit.late, now_ms).await?;
         }
         for letter in &commit.dead {
             let partitions = self.partitions(state, &self.options.dead_letters).await?;
@@ -232,6 +229,14 @@ impl TableLog {
 pub async fn reset_table(log: &dyn EmbeddedLog, table: &str) -> Result<(), EmbeddedError> {
     let topic = table_topic(table);
     log.ensure_topic(&topic, super::topics::table_spec()).await?;
+    let end = log.offsets(&topic, 0)?.high_watermark;
+    log.delete_records(&topic, 0, end).await
+}
+
+/// Forgets all progress of a flow, for `--full-refresh`; its state has to be forgotten too.
+pub async fn reset_flow(log: &dyn EmbeddedLog, flow: &str) -> Result<(), EmbeddedError> {
+    let topic = flow_topic(flow);
+    log.ensure_topic(&topic, flow_spec()).await?;
     let end = log.offsets(&topic, 0)?.high_watermark;
     log.delete_records(&topic, 0, end).await
 }

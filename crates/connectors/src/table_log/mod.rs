@@ -8,6 +8,7 @@ pub mod flow;
 pub mod hub;
 pub mod payload;
 pub mod reader;
+pub mod source;
 pub mod topics;
 
 #[cfg(test)]
@@ -17,3 +18,4 @@ pub use delivery::{Delivery, DeliveryError};
 pub use flow::{KeepProgress, TableLog, TableLogOptions};
 pub use hub::{TableHub, TableTail};
 pub use reader::{ReadError, TableChunk, TableReader};
+pub use source::TableSource;

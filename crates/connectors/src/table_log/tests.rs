@@ -52,6 +52,7 @@ fn options() -> TableLogOptions {
         late_topic: None,
         dead_letters: "p.dead-letters".into(),
         keep: KeepProgress::SinceSnapshot,
+        session: Default::default(),
     }
 }
 
@@ -77,7 +78,8 @@ async fn a_commit_is_one_append_of_everything() {
     log.ensure_topic("out", TopicSpec { partitions: 4, configs: vec![] }).await.unwrap();
     let properties =
         [("millstream.topic", "out"), ("millstream.topic.key", "unit")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let delivery = Delivery::of("t", &rows(0, 0).schema(), &properties.into_iter().collect()).unwrap();
+    let delivery =
+        Delivery::of("t", &rows(0, 0).schema(), &properties.into_iter().collect(), &Default::default()).unwrap();
     let (hub, flow) = open(&log, TableLogOptions { delivery, late_topic: Some("late".into()), ..options() }).await;
     let before = log.appends();
     let dead = DeadLetter {
@@ -173,7 +175,7 @@ async fn a_table_with_a_value_is_written_as_it_is() {
         RecordBatch::try_from_iter_with_nullable([("value", value, true), ("key", key, true), ("topic", topic, true)])
             .unwrap();
     let properties = [("millstream.topic".to_owned(), "out".to_owned())].into_iter().collect();
-    let delivery = Delivery::of("t", &batch.schema(), &properties).unwrap().unwrap();
+    let delivery = Delivery::of("t", &batch.schema(), &properties, &Default::default()).unwrap().unwrap();
     let mut seen = Vec::new();
     delivery
         .records(&batch, |r| {
@@ -200,7 +202,12 @@ async fn newest_rows_are_there_after_a_restart() {
 #[test]
 fn wrong_properties_are_told() {
     let of = |pairs: &[(&str, &str)]| {
-        Delivery::of("t", &rows(0, 0).schema(), &pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect())
+        Delivery::of(
+            "t",
+            &rows(0, 0).schema(),
+            &pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            &Default::default(),
+        )
     };
     assert_eq!(of(&[]).unwrap(), None);
     assert!(of(&[("millstream.topic", "o"), ("millstream.topic.key", "no")]).is_err());
