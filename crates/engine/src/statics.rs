@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exe
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use futures::{StreamExt, TryStreamExt};
 use millstream_sql::Relation;
-use millstream_sql::logical::{WatermarkNode, WindowNode, downcast};
+use millstream_sql::logical::{WatermarkNode, WindowNode};
 
 use crate::compile::nullable;
 use crate::error::EngineError;
@@ -63,7 +63,7 @@ pub async fn materialize(
     session: &SessionState,
 ) -> Result<SendableRecordBatchStream, EngineError> {
     let plan = plan.clone().transform_up_with_subqueries(|node| replace(node, tables))?.data;
-    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner)]);
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NodePlanner)]);
     let plan = session.optimize(&plan)?;
     let physical = planner.create_physical_plan(&plan, session).await?;
     Ok(datafusion::physical_plan::execute_stream(physical, session.task_ctx())?)
@@ -86,11 +86,8 @@ pub(crate) async fn load(
     Ok(side.load(concat_batches(&schema, &batches)?)?)
 }
 
-/// Scans of relations become scans of tables; a watermark means nothing to a table as it stands.
+/// Scans of relations become scans of tables.
 fn replace(node: LogicalPlan, tables: &dyn StaticTables) -> Result<Transformed<LogicalPlan>, DataFusionError> {
-    if let Some(watermark) = downcast::<WatermarkNode>(&node) {
-        return Ok(Transformed::yes(watermark.input.as_ref().clone()));
-    }
     let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
     let Some(relation) = relation(&scan.source) else { return Ok(Transformed::no(node)) };
     let source = provider_as_source(tables.table(relation)?);
@@ -107,12 +104,12 @@ fn replace(node: LogicalPlan, tables: &dyn StaticTables) -> Result<Transformed<L
     Ok(Transformed::yes(plan.build()?))
 }
 
-/// Plans `window(…)` in a table as it stands.
+/// Plans our nodes over tables as they stand.
 #[derive(Debug)]
-struct WindowPlanner;
+struct NodePlanner;
 
 #[async_trait]
-impl ExtensionPlanner for WindowPlanner {
+impl ExtensionPlanner for NodePlanner {
     async fn plan_extension(
         &self,
         planner: &dyn PhysicalPlanner,
@@ -123,9 +120,14 @@ impl ExtensionPlanner for WindowPlanner {
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>, DataFusionError> {
         let node: &dyn Any = node.as_any();
-        let Some(window) = node.downcast_ref::<WindowNode>() else { return Ok(None) };
         let [input] = physical_inputs else { return Ok(None) };
-        let schema = nullable(UserDefinedLogicalNode::schema(window));
+        if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
+            // It means nothing to a table as it stands.
+            let schema = Arc::clone(UserDefinedLogicalNode::schema(watermark).inner());
+            return Ok(Some(Arc::new(NodeExec::new(Arc::clone(input), None, schema))));
+        }
+        let Some(window) = node.downcast_ref::<WindowNode>() else { return Ok(None) };
+        let schema = Arc::clone(UserDefinedLogicalNode::schema(window).inner());
         let field = schema.fields().last().expect("the node adds a column");
         let DataType::Struct(fields) = field.data_type() else { return Ok(None) };
         let op = WindowOp {
@@ -135,20 +137,21 @@ impl ExtensionPlanner for WindowPlanner {
             fields: fields.clone(),
             schema: Arc::clone(&schema),
         };
-        Ok(Some(Arc::new(WindowExec::new(Arc::clone(input), Arc::new(Op::Window(op)), schema))))
+        Ok(Some(Arc::new(NodeExec::new(Arc::clone(input), Some(Arc::new(Op::Window(op))), schema))))
     }
 }
 
-/// [`WindowOp`] for DataFusion.
+/// One of our plan nodes, for DataFusion.
 #[derive(Debug)]
-struct WindowExec {
+struct NodeExec {
     input: Arc<dyn ExecutionPlan>,
-    op: Arc<Op>,
+    /// What it does; nothing if rows pass as they are.
+    op: Option<Arc<Op>>,
     properties: Arc<PlanProperties>,
 }
 
-impl WindowExec {
-    fn new(input: Arc<dyn ExecutionPlan>, op: Arc<Op>, schema: SchemaRef) -> Self {
+impl NodeExec {
+    fn new(input: Arc<dyn ExecutionPlan>, op: Option<Arc<Op>>, schema: SchemaRef) -> Self {
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
@@ -159,15 +162,15 @@ impl WindowExec {
     }
 }
 
-impl DisplayAs for WindowExec {
+impl DisplayAs for NodeExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("WindowExec")
+        f.write_str("NodeExec")
     }
 }
 
-impl ExecutionPlan for WindowExec {
+impl ExecutionPlan for NodeExec {
     fn name(&self) -> &str {
-        "WindowExec"
+        "NodeExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -190,7 +193,7 @@ impl ExecutionPlan for WindowExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        Ok(Arc::new(Self::new(children.swap_remove(0), Arc::clone(&self.op), self.schema())))
+        Ok(Arc::new(Self::new(children.swap_remove(0), self.op.clone(), self.schema())))
     }
 
     fn with_new_children(
@@ -205,11 +208,16 @@ impl ExecutionPlan for WindowExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream, DataFusionError> {
-        let op = Arc::clone(&self.op);
-        let windows = self.input.execute(partition, context)?.map(move |batch| {
-            let rows = Rows { batch: batch?, origin: None };
-            Ok(op.apply(rows, &mut Notes::default())?.batch)
+        let (op, schema) = (self.op.clone(), self.schema());
+        let batches = self.input.execute(partition, context)?.map(move |batch| {
+            let mut rows = Rows { batch: batch?, origin: None };
+            if let Some(op) = &op {
+                rows = op.apply(rows, &mut Notes::default())?;
+            }
+            let options = RecordBatchOptions::new().with_row_count(Some(rows.batch.num_rows()));
+            let columns = rows.batch.columns().to_vec();
+            Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), windows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 }

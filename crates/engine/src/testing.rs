@@ -28,6 +28,8 @@ pub struct MemorySource {
     batch_rows: usize,
     /// Offsets that [`Source::end`] goes ahead at most, over all partitions; 0 = no limit.
     limit: AtomicUsize,
+    /// Where epochs end.
+    cuts: Mutex<Vec<Position>>,
     failures: AtomicUsize,
     files: bool,
 }
@@ -52,6 +54,7 @@ impl MemorySource {
             version: watch::Sender::new(0),
             batch_rows: 1000,
             limit: AtomicUsize::new(0),
+            cuts: Mutex::default(),
             failures: AtomicUsize::new(0),
             files,
         })
@@ -69,6 +72,11 @@ impl MemorySource {
     /// From now on an epoch takes at most so many rows.
     pub fn limit(&self, rows: usize) {
         self.limit.store(rows, Ordering::SeqCst);
+    }
+
+    /// Epochs end at these positions, in order, and then at the end: whoever reads, and wherever it begins.
+    pub fn cut(&self, cuts: Vec<Position>) {
+        *self.cuts.lock() = cuts;
     }
 
     /// The next `count` reads break off after their first batch, as if the broker were down.
@@ -94,12 +102,18 @@ impl Source for MemorySource {
 
     async fn end(&self, from: &Position) -> Result<Position, SourceError> {
         let mut end = self.high_watermarks();
+        let read = |partition: &str| from.get(partition).copied().unwrap_or(0);
+        if let Some(cut) = self.cuts.lock().iter().find(|cut| cut.iter().any(|(name, cut)| *cut > read(name))) {
+            for (name, offset) in &mut end {
+                *offset = cut.get(name).copied().unwrap_or(0).max(read(name)).min(*offset);
+            }
+        }
         let mut left = match self.limit.load(Ordering::SeqCst) {
             0 => i64::MAX,
             limit => limit as i64,
         };
         for (name, offset) in &mut end {
-            let before = from.get(name).copied().unwrap_or(0);
+            let before = read(name);
             *offset = before + (*offset - before).min(left);
             left -= *offset - before;
         }
@@ -173,6 +187,7 @@ pub struct MemoryFlowLog {
     /// Does the commit at which it dies reach the log?
     dies_after_writing: std::sync::atomic::AtomicBool,
     refusals: AtomicUsize,
+    stop: Mutex<Option<(usize, watch::Sender<bool>)>>,
     version: watch::Sender<usize>,
 }
 
@@ -192,6 +207,11 @@ impl MemoryFlowLog {
     /// No more dying.
     pub fn revive(&self) {
         self.lives.store(-1, Ordering::SeqCst);
+    }
+
+    /// Gives the signal to stop once there are so many commits.
+    pub fn stop_at(&self, commits: usize, signal: watch::Sender<bool>) {
+        *self.stop.lock() = Some((commits, signal));
     }
 
     /// The next `count` commits find the disk full.
@@ -246,6 +266,11 @@ impl FlowLog for MemoryFlowLog {
             commits.len()
         };
         self.version.send_replace(count);
+        if let Some((at, signal)) = &*self.stop.lock()
+            && count >= *at
+        {
+            signal.send_replace(true);
+        }
         match lives {
             0 => Err(CommitError::Fatal("killed".into())),
             _ => Ok(()),

@@ -106,10 +106,6 @@ impl State {
         let functions = self.functions.iter().map(|columns| each(columns)).collect::<Result<_, _>>()?;
         Ok(Self { keys: each(&self.keys)?, functions })
     }
-
-    pub fn len(&self) -> usize {
-        self.keys.first().map_or(0, |keys| keys.len())
-    }
 }
 
 /// An accumulator for many groups; functions that have none of their own get one per group.

@@ -1,0 +1,63 @@
+//! Snapshots, and what is said when state does not fit.
+
+use std::fs;
+
+use millstream_engine::EngineError;
+
+use crate::harness::*;
+
+#[tokio::test]
+async fn a_changed_query_is_told_from_its_old_state() {
+    let world = World::new(tumbling(), 1);
+    world.source().append("0", &rows(&[(at("12:00"), "A", 1)]));
+    world.run().await.unwrap();
+    let world = World { plan: sums(window(watermark(scan("s"), 10), 10, 10)), ..world };
+    let error = world.run().await.unwrap_err();
+    assert!(matches!(error, EngineError::Changed { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("--full-refresh t") && text.contains("size_us=600000000"), "{text}");
+}
+
+#[tokio::test]
+async fn state_that_is_gone_or_damaged_is_said() {
+    let world = World::new(tumbling(), 1);
+    world.source().append("0", &rows(&[(at("12:00"), "A", 1)]));
+    world.run().await.unwrap();
+    let runs = world.folder.path().join("state/runs");
+    let run = fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
+    let mut content = fs::read(&run).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    fs::write(&run, content).unwrap();
+    let error = world.run().await.unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+    millstream_engine::forget(&world.folder.path().join("state")).unwrap();
+    let error = world.run().await.unwrap_err();
+    assert!(matches!(error, EngineError::StateMissing { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_snapshot_writes_what_changed_and_removes_what_is_not_used() {
+    let world = World::new(tumbling(), 1);
+    let names = || {
+        let runs = fs::read_dir(world.folder.path().join("state/runs")).unwrap();
+        let mut names: Vec<_> = runs.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    world.source().append("0", &rows(&[(at("12:00"), "A", 1)]));
+    let mut task = world.open().await.unwrap();
+    task.run_available().await.unwrap();
+    assert_eq!(names(), ["2-0.arrow"]);
+    world.source().append("0", &rows(&[(at("12:05"), "A", 1)]));
+    task.run_available().await.unwrap();
+    assert_eq!(names(), ["2-0.arrow", "4-0.arrow"], "the first window did not change");
+    world.source().append("0", &rows(&[(at("12:17"), "A", 1)]));
+    task.run_available().await.unwrap();
+    assert_eq!(names(), ["4-0.arrow", "6-0.arrow"], "the first window is out");
+    drop(task);
+    world.source().append("0", &rows(&[(at("12:06"), "A", 1), (at("12:40"), "A", 1)]));
+    world.run().await.unwrap();
+    let expected = ["[12:00–12:05) | A | 1 | 1", "[12:05–12:10) | A | 2 | 2", "[12:15–12:20) | A | 1 | 1"];
+    assert_eq!(world.sorted(), expected);
+}
