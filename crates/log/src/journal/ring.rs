@@ -1,6 +1,6 @@
 //! Writing the journal.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub(crate) struct Journal {
     /// Oldest first. The current file is the last.
     live: VecDeque<Live>,
     free: Vec<u32>,
+    /// Files whose name and length are known to be durable.
+    prepared: HashSet<u32>,
     current: Option<Current>,
     next_number: u32,
     next_sequence: u64,
@@ -81,6 +83,7 @@ impl Journal {
             files_max: files_max.max(2).max(ring.files.len() + 1),
             live,
             free: ring.unused.clone(),
+            prepared: HashSet::new(),
             current: None,
             next_number: numbers.max().map_or(0, |number| number + 1),
             next_sequence: ring.files.last().map_or(1, |file| file.header.sequence + 1),
@@ -160,7 +163,7 @@ impl Journal {
         let path = self.dir.join(file_name(number));
         let open = || -> io::Result<Arc<dyn FileHandle>> {
             let handle = self.files.open(&path, true)?;
-            if handle.length()? < self.file_bytes {
+            if !self.prepared.contains(&number) {
                 handle.allocate(self.file_bytes)?;
                 handle.sync()?;
                 self.files.sync_dir(&self.dir)?;
@@ -176,6 +179,7 @@ impl Journal {
                 return Err(CommitError::Failed(LogError::io("prepare", &path, &error)));
             }
         };
+        self.prepared.insert(number);
         self.next_number = self.next_number.max(number + 1);
         let header = FileHeader { sequence: self.next_sequence, first_entry: self.next_entry };
         self.next_sequence += 1;
@@ -207,6 +211,7 @@ impl Journal {
                 if let Err(error) = self.files.remove_file(&path) {
                     tracing::warn!(path = %path.display(), %error, "cannot remove a failed journal file");
                 }
+                self.prepared.remove(&live.number);
             } else {
                 self.free.push(live.number);
             }

@@ -151,7 +151,10 @@ impl Memory {
         let node = disk.find(path).unwrap();
         let Node::File { seen, durable, .. } = &mut disk.nodes[node] else { panic!("{path:?} is a folder") };
         seen[at] ^= 1;
-        durable[at] ^= 1;
+        // What was never synced is only seen.
+        if let Some(byte) = durable.get_mut(at) {
+            *byte ^= 1;
+        }
     }
 
     /// A file as it is seen.

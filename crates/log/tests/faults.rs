@@ -1,0 +1,265 @@
+//! Full disks and failing ones: nothing acknowledged is lost, nothing is visible in part, and writing goes on when the cause is gone.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_log::{Append, Log, LogError, LogOptions, PartitionConfig};
+use support::memory::{Faults, Memory};
+use support::*;
+use uuid::Uuid;
+
+fn open(memory: &Memory, options: LogOptions) -> Log {
+    let (log, report) = Log::open_with(Path::new("/data"), options, Arc::new(memory.clone())).unwrap();
+    assert!(report.damage.is_empty(), "{report:?}");
+    log
+}
+
+fn full(what: &str) -> Faults {
+    Faults { full: Some(what.to_owned()), ..Faults::default() }
+}
+
+fn failing_sync(what: &str, times: usize) -> Faults {
+    Faults { sync: Some((what.to_owned(), times)), ..Faults::default() }
+}
+
+#[test]
+fn a_full_disk_refuses_the_append_and_takes_the_next_when_there_is_space() {
+    for large in [false, true] {
+        let memory = Memory::new(1);
+        let log = open(&memory, small_options());
+        let (a, b) = (create(&log, &tp("a", 0)), create(&log, &tp("b", 0)));
+        let both = |value: &str| {
+            let batch = if large { large_batch(value, 5000) } else { batch(1, &[value]) };
+            log.append(vec![Append::new(tp("a", 0), batch.clone()), Append::new(tp("b", 0), batch)]).wait()
+        };
+        both("1").unwrap();
+        memory.set_faults(full("topics/b-0"));
+        assert!(matches!(both("2"), Err(LogError::DiskFull { .. })));
+        assert_eq!(
+            (a.high_watermark(), a.log_end_offset()),
+            (1, 1),
+            "nothing of it is there, not in the other partition either"
+        );
+        append_one(&log, &tp("a", 0), batch(1, &["3"])).unwrap();
+        memory.set_faults(Faults::default());
+        both("4").unwrap();
+        let first = |values: Vec<String>| values.iter().map(|value| value[..1].to_owned()).collect::<Vec<_>>();
+        assert_eq!(first(values(&a)), ["1", "3", "4"]);
+        assert_eq!(first(values(&b)), ["1", "4"]);
+        drop(log);
+        let log = open(&memory.power_cut(), small_options());
+        assert_eq!(first(values(&log.partition(&tp("a", 0)).unwrap())), ["1", "3", "4"]);
+    }
+}
+
+#[test]
+fn a_failed_write_is_taken_back_with_its_new_segment() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    let config = PartitionConfig { segment_bytes: 200, ..PartitionConfig::default() };
+    let partition = log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    for round in 0..20 {
+        memory.set_faults(Faults { write: Some(".log".to_owned()), ..Faults::default() });
+        assert!(matches!(append_one(&log, &tp("t", 0), batch(1, &["no"])), Err(LogError::Io { .. })));
+        memory.set_faults(Faults::default());
+        append_one(&log, &tp("t", 0), batch(1, &[&round.to_string()])).unwrap();
+    }
+    let expected: Vec<String> = (0..20).map(|round| round.to_string()).collect();
+    assert_eq!(values(&partition), expected);
+    let log = open(&memory.power_cut(), small_options());
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), expected);
+}
+
+#[test]
+fn a_journal_file_whose_sync_fails_is_given_up_and_the_append_goes_to_the_next() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    create(&log, &tp("t", 0));
+    for i in 0..200 {
+        if i % 7 == 3 {
+            memory.set_faults(failing_sync("journal", 1));
+        }
+        append_one(&log, &tp("t", 0), batch(1, &[&i.to_string()])).unwrap();
+    }
+    let expected: Vec<String> = (0..200).map(|i| i.to_string()).collect();
+    let log = open(&memory.power_cut(), small_options());
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), expected);
+}
+
+#[test]
+fn a_journal_that_cannot_be_synced_at_all_refuses_appends_until_it_can() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    let partition = create(&log, &tp("t", 0));
+    append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+    memory.set_faults(failing_sync("journal", 1000));
+    for _ in 0..5 {
+        assert!(matches!(append_one(&log, &tp("t", 0), batch(1, &["no"])), Err(LogError::Io { .. })));
+        assert_eq!(values(&partition), ["a"], "reads go on");
+    }
+    memory.set_faults(Faults::default());
+    append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
+    let log = open(&memory.power_cut(), small_options());
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), ["a", "b"]);
+}
+
+#[test]
+fn a_segment_whose_sync_fails_is_written_again_from_the_journal() {
+    for seed in 0..10 {
+        let memory = Memory::new(seed);
+        let log = open(&memory, small_options());
+        create(&log, &tp("t", 0));
+        append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+        append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
+        // The failed sync loses the pages; were it just asked again, it would say that all is well.
+        memory.set_faults(failing_sync("topics/t-0/0", 1));
+        log.checkpoint().unwrap();
+        append_one(&log, &tp("t", 0), batch(1, &["c"])).unwrap();
+        let log = open(&memory.power_cut(), small_options());
+        assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), ["a", "b", "c"]);
+    }
+}
+
+#[test]
+fn segments_that_cannot_be_synced_stop_writing_when_the_journal_is_full_and_not_for_good() {
+    let memory = Memory::new(3);
+    let log = open(&memory, small_options());
+    let partition = create(&log, &tp("t", 0));
+    memory.set_faults(failing_sync("topics/t-0/0", usize::MAX));
+    let mut appended = Vec::new();
+    let error = loop {
+        let value = format!("{} {}", appended.len(), "x".repeat(1000));
+        match append_one(&log, &tp("t", 0), batch(1, &[&value])) {
+            Ok(_) => appended.push(value),
+            Err(error) => break error,
+        }
+        assert!(appended.len() < 1000, "the journal is full at last");
+    };
+    assert!(matches!(&error, LogError::Io { action: "sync", .. }), "{error}");
+    assert!(appended.len() > 20, "the journal took what it can");
+    assert_eq!(values(&partition), appended, "reads go on, nothing is lost");
+    memory.set_faults(Faults::default());
+    let value = "when all is well".to_owned();
+    append_one(&log, &tp("t", 0), batch(1, &[&value])).unwrap();
+    appended.push(value);
+    let log = open(&memory.power_cut(), small_options());
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), appended);
+}
+
+#[test]
+fn a_large_append_whose_sync_fails_is_refused_and_others_of_its_group_are_not() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    let (a, b) = (create(&log, &tp("a", 0)), create(&log, &tp("b", 0)));
+    append_one(&log, &tp("a", 0), batch(1, &["first"])).unwrap();
+    memory.set_faults(failing_sync("topics/a-0/0", 1));
+    let refused = log.append(vec![Append::new(tp("a", 0), large_batch("no", 5000))]);
+    let other = log.append(vec![Append::new(tp("b", 0), batch(1, &["beside"]))]);
+    assert!(matches!(refused.wait(), Err(LogError::Io { action: "sync", .. })));
+    other.wait().unwrap();
+    append_one(&log, &tp("a", 0), large_batch("yes", 5000)).unwrap();
+    let first = |values: Vec<String>| values.iter().map(|value| value[..2].to_owned()).collect::<Vec<_>>();
+    assert_eq!((first(values(&a)), first(values(&b))), (vec!["fi".to_owned(), "ye".to_owned()], vec!["be".to_owned()]));
+    let log = open(&memory.power_cut(), small_options());
+    assert_eq!(first(values(&log.partition(&tp("a", 0)).unwrap())), ["fi", "ye"]);
+}
+
+#[test]
+fn the_recycled_journal_is_small_however_much_goes_through_it() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    let partition = create(&log, &tp("t", 0));
+    let expected: Vec<String> = (0..500).map(|i| format!("{i} {}", "x".repeat(700))).collect();
+    for value in &expected {
+        append_one(&log, &tp("t", 0), batch(1, &[value])).unwrap();
+    }
+    assert_eq!(values(&partition), expected);
+    let files = millstream_log::files::Files::list(&memory, Path::new("/data/journal")).unwrap();
+    assert!(files.len() <= 3, "{files:?}");
+    let log = open(&memory.power_cut(), small_options());
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), expected);
+}
+
+#[test]
+fn what_waits_at_once_shares_a_sync() {
+    let memory = Memory::new(1);
+    let log = open(&memory, LogOptions::default());
+    let names: Vec<_> = (0..100).map(|p| tp("t", p)).collect();
+    names.iter().for_each(|name| drop(create(&log, name)));
+    let before = memory.syncs();
+    let parts = names.iter().map(|name| Append::new(name.clone(), batch(1, &["a"]))).collect();
+    log.append(parts).wait().unwrap();
+    assert!(memory.syncs() - before <= 2, "one for 100 partitions, one for the journal's new file");
+}
+
+#[test]
+fn a_lost_or_damaged_checkpoint_costs_a_walk_and_no_record() {
+    for damage in ["checkpoint", "missing"] {
+        let memory = Memory::new(1);
+        let log = open(&memory, small_options());
+        let config = PartitionConfig { segment_bytes: 2000, ..PartitionConfig::default() };
+        log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+        let expected: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+        for value in &expected {
+            append_one(&log, &tp("t", 0), batch(1, &[value])).unwrap();
+        }
+        drop(log);
+        let path = Path::new("/data/checkpoint");
+        match damage {
+            "missing" => millstream_log::files::Files::remove_file(&memory, path).unwrap(),
+            _ => memory.damage(path, 40),
+        }
+        let (log, report) = Log::open_with(Path::new("/data"), small_options(), Arc::new(memory)).unwrap();
+        assert_eq!(report.damage.len(), 1, "{report:?}");
+        assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), expected);
+        append_one(&log, &tp("t", 0), batch(1, &["more"])).unwrap();
+    }
+}
+
+#[test]
+fn a_wrong_index_is_made_anew() {
+    let memory = Memory::new(1);
+    let config = PartitionConfig { index_interval_bytes: 100, ..PartitionConfig::default() };
+    let log = open(&memory, small_options());
+    log.create_partition(&tp("t", 0), Uuid::nil(), config.clone()).unwrap();
+    let expected: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+    for value in &expected {
+        append_one(&log, &tp("t", 0), batch(1, &[value])).unwrap();
+    }
+    drop(log);
+    let path = Path::new("/data/topics/t-0/00000000000000000000.index");
+    let length = memory.content(path).unwrap().len();
+    assert!(length > 100);
+    for at in (0..length).step_by(5) {
+        memory.damage(path, at);
+    }
+    let log = open(&memory, small_options());
+    let partition = log.partition(&tp("t", 0)).unwrap();
+    partition.set_config(config).unwrap();
+    for offset in (0..100).rev() {
+        assert_eq!(records(&partition, offset)[0], (offset, expected[offset as usize].clone()));
+    }
+}
+
+#[test]
+fn an_idle_log_asks_nothing_of_the_disk() {
+    let memory = Memory::new(1);
+    let options = LogOptions { checkpoint_interval_ms: 20, ..small_options() };
+    let log = open(&memory, options);
+    create(&log, &tp("t", 0));
+    append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut syncs = memory.syncs();
+    loop {
+        std::thread::sleep(Duration::from_millis(60));
+        if std::mem::replace(&mut syncs, memory.syncs()) == memory.syncs() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "syncs without end");
+    }
+    std::thread::sleep(Duration::from_millis(60));
+    assert_eq!(memory.syncs(), syncs);
+}
