@@ -22,6 +22,8 @@ impl SparkError {
     pub const NUMERIC_VALUE_OUT_OF_RANGE: &'static str = "NUMERIC_VALUE_OUT_OF_RANGE";
     /// Division or remainder by zero.
     pub const DIVIDE_BY_ZERO: &'static str = "DIVIDE_BY_ZERO";
+    /// Remainder of a division by zero.
+    pub const REMAINDER_BY_ZERO: &'static str = "REMAINDER_BY_ZERO";
     /// A result outside its integer type.
     pub const ARITHMETIC_OVERFLOW: &'static str = "ARITHMETIC_OVERFLOW";
     /// A text that does not fit a date pattern.

@@ -7,13 +7,26 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use crate::functions::from_text::FromTextCall;
-use crate::functions::{parse_time, window};
+use crate::functions::{arithmetic, parse_time, regex, strings, window};
 use crate::session::Session;
 use crate::udf::Function;
 
 /// Functions that are a name, types and a kernel.
 fn functions() -> Vec<Function> {
-    vec![
+    let mut out = vec![
+        arithmetic::add(),
+        arithmetic::subtract(),
+        arithmetic::multiply(),
+        arithmetic::divide(),
+        arithmetic::div(),
+        arithmetic::remainder(),
+        arithmetic::negative(),
+        arithmetic::pmod(),
+        arithmetic::try_add(),
+        arithmetic::try_subtract(),
+        arithmetic::try_multiply(),
+        arithmetic::try_divide(),
+        arithmetic::try_mod(),
         parse_time::to_timestamp(),
         parse_time::try_to_timestamp(),
         parse_time::to_timestamp_ntz(),
@@ -25,7 +38,11 @@ fn functions() -> Vec<Function> {
         window::window(),
         window::sliding_windows(),
         window::window_time(),
-    ]
+    ];
+    for family in [strings::all(), regex::all()] {
+        out.extend(family);
+    }
+    out
 }
 
 /// Every scalar function, by Spark's names.
