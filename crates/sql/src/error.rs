@@ -158,7 +158,8 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
     let limit = (name.chars().count() / 3).max(2);
     let distance = |candidate: &str| {
         let candidate = candidate.to_lowercase();
-        if candidate.starts_with(&name) || name.starts_with(&candidate) { 1 } else { edits(&name, &candidate) }
+        let begins = candidate.starts_with(&name) || name.starts_with(&candidate);
+        edits(&name, &candidate).min(if begins { 2 } else { usize::MAX })
     };
     candidates
         .into_iter()

@@ -77,8 +77,30 @@ impl Dialect for SparkDialect {
     fn supports_order_by_all(&self) -> bool {
         true
     }
+    fn supports_struct_literal(&self) -> bool {
+        true
+    }
     fn supports_select_expr_star(&self) -> bool {
         true
+    }
+
+    /// `interval` may be the name of a column: it begins a length of time only before a number or a text.
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let Token::Word(Word { keyword: Keyword::INTERVAL, quote_style: None, .. }) = parser.peek_token_ref().token
+        else {
+            return None;
+        };
+        let begins_length = match parser.peek_nth_token_ref(1).token {
+            Token::Number(..) | Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) => true,
+            Token::Minus => {
+                matches!(parser.peek_nth_token_ref(2).token, Token::Number(..) | Token::SingleQuotedString(_))
+            }
+            _ => false,
+        };
+        if begins_length {
+            return None;
+        }
+        Some(parser.parse_identifier().map(Expr::Identifier))
     }
 
     /// `7 DIV 2`, which binds like `*`.

@@ -30,7 +30,7 @@ pub struct Span {
 }
 
 impl Span {
-    pub fn to(self, last: Span) -> Span {
+    pub(crate) fn to(self, last: Span) -> Span {
         Span { end: last.end.max(self.end), ..self }
     }
 }
@@ -173,7 +173,7 @@ pub(crate) fn replace_variables(
     let mut replaced = Replaced { text: String::new(), span, parts: Vec::new() };
     let mut errors = Vec::new();
     let (mut verbatim_from, mut i) = (0, 0);
-    let mut copy = |replaced: &mut Replaced, from: usize, to: usize| {
+    let copy = |replaced: &mut Replaced, from: usize, to: usize| {
         if from < to {
             let place = Span { file: span.file, start: span.start + from, end: span.start + to };
             replaced.parts.push((replaced.text.len(), place, true));

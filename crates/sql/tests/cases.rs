@@ -6,6 +6,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use millstream_functions::FromText;
 use millstream_sql::{Environment, Pipeline, Project, TableKind};
 
 const SPEC: &str =
@@ -56,9 +59,31 @@ fn describe(pipeline: &Pipeline) -> String {
         for flow in pipeline.flows.iter().filter(|flow| flow.target == table.name) {
             writeln!(out, "flow {} ({}:{})", flow.name, flow.origin.file.display(), flow.origin.line).expect("text");
             writeln!(out, "{}", indent(&flow.plan.display_indent().to_string())).expect("text");
+            for fields in parsed_fields(&flow.plan) {
+                writeln!(out, "  parses {fields}").expect("text");
+            }
         }
     }
     out
+}
+
+/// What each parse of a text in the plan gives.
+fn parsed_fields(plan: &LogicalPlan) -> Vec<String> {
+    let mut found = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarFunction(call) = expr
+                    && let Some(parse) = call.func.inner().downcast_ref::<FromText>()
+                {
+                    found.push(millstream_functions::ddl::type_name(&parse.output_type()));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })
+    .expect("nothing fails");
+    found
 }
 
 fn indent(text: &str) -> String {

@@ -8,7 +8,8 @@ mod watermark;
 mod window;
 
 use datafusion::arrow::datatypes::Field;
-use datafusion::logical_expr::{Extension, LogicalPlan, UserDefinedLogicalNode};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Expr, ExprSchemable, Extension, LogicalPlan, UserDefinedLogicalNode};
 
 pub use watermark::WatermarkNode;
 pub use window::{WindowNode, WindowSpec};
@@ -22,6 +23,18 @@ pub const WINDOW: &str = "millstream.window";
 /// The delay of the watermark on this field, if it is event time (or a window over event time).
 pub fn watermark_delay_us(field: &Field) -> Option<i64> {
     field.metadata().get(WATERMARK_DELAY_US)?.parse().ok()
+}
+
+/// The delay of the watermark on the time that an expression gives, if that is event time. Besides columns, `window_time(window)` is: it
+/// is how one time window stands on another.
+pub fn event_time_delay_us(expr: &Expr, schema: &DFSchema) -> Option<i64> {
+    match expr {
+        Expr::Alias(alias) => event_time_delay_us(&alias.expr, schema),
+        Expr::ScalarFunction(call) if call.func.name() == "window_time" => {
+            event_time_delay_us(call.args.first()?, schema)
+        }
+        expr => watermark_delay_us(&expr.to_field(schema).ok()?.1),
+    }
 }
 
 /// The plan as one of our nodes, if it is that node.

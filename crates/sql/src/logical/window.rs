@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{DFSchema, DFSchemaRef, Result, plan_err};
 use datafusion::logical_expr::{Expr, ExprSchemable, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
-use super::{WATERMARK_DELAY_US, WINDOW};
+use super::{WATERMARK_DELAY_US, WINDOW, event_time_delay_us};
 
 /// Length, distance and offset of time windows, in µs. `0 < slide_us ≤ size_us`; tumbling windows have `slide_us == size_us`.
 ///
@@ -93,8 +93,8 @@ impl WindowNode {
         let end = |name: &str| Field::new(name, time_field.data_type().clone(), true);
         let mut metadata =
             [(WINDOW.to_string(), spec.to_string())].into_iter().collect::<std::collections::HashMap<_, _>>();
-        if let Some(delay) = time_field.metadata().get(WATERMARK_DELAY_US) {
-            metadata.insert(WATERMARK_DELAY_US.to_string(), delay.clone());
+        if let Some(delay_us) = event_time_delay_us(&time, input.schema()) {
+            metadata.insert(WATERMARK_DELAY_US.to_string(), delay_us.to_string());
         }
         let window = Field::new(&column, DataType::Struct(Fields::from(vec![end("start"), end("end")])), false);
         let fields = input.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)));

@@ -33,9 +33,6 @@ impl ScalarUDFImpl for Shielded {
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         self.inner.schema_name(args)
     }
-    fn display_name(&self, args: &[Expr]) -> Result<String> {
-        self.inner.display_name(args)
-    }
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
         self.inner.return_type(arg_types)
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::utils::find_aggregate_exprs;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Filter, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan};
 
 use super::select::Item;
 use super::{Context, Planner, Scope, refused};
 use crate::error::{Diagnostic, Errors, Result};
-use crate::logical::watermark_delay_us;
+use crate::logical::{event_time_delay_us, watermark_delay_us};
 use crate::source::Span;
 
 impl Planner<'_> {
@@ -35,6 +35,9 @@ impl Planner<'_> {
                 }
             };
         }
+        let aggregating = |item: &&Item| !find_aggregate_exprs([&item.expr]).is_empty();
+        let first_group = groups.as_ref().and_then(|groups| groups.first()).map(|(_, span)| *span);
+        let first = first_group.or(items.iter().find(aggregating).map(|item| item.span));
         let mut keys: Vec<Expr> = Vec::new();
         for (expr, span) in groups.into_iter().flatten() {
             if !find_aggregate_exprs([&expr]).is_empty() {
@@ -49,7 +52,7 @@ impl Planner<'_> {
             }
         }
         if scope.streaming {
-            self.check_watermark(&plan, &keys, context)?;
+            self.check_watermark(&plan, &keys, first.unwrap_or(context.span))?;
         }
         let nested = aggregates.iter().find(|outer| {
             let Expr::AggregateFunction(function) = outer else { return false };
@@ -102,13 +105,13 @@ impl Planner<'_> {
     }
 
     /// Over a stream, a group is final only when the watermark has passed it.
-    fn check_watermark(&self, plan: &LogicalPlan, keys: &[Expr], context: &Context<'_>) -> Result<()> {
+    fn check_watermark(&self, plan: &LogicalPlan, keys: &[Expr], span: Span) -> Result<()> {
         if keys.iter().any(|key| is_event_time(plan, key)) {
             return Ok(());
         }
         let has_watermark = plan.schema().fields().iter().any(|field| watermark_delay_us(field).is_some());
         let error = Diagnostic::at(
-            context.span,
+            span,
             "STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION",
             "an aggregate over a stream is never final without a watermark",
         );
@@ -124,7 +127,7 @@ impl Planner<'_> {
 }
 
 fn is_event_time(plan: &LogicalPlan, key: &Expr) -> bool {
-    key.to_field(plan.schema().as_ref()).is_ok_and(|(_, field)| watermark_delay_us(&field).is_some())
+    event_time_delay_us(key, plan.schema()).is_some()
 }
 
 fn missing_aggregation(column: &Column, span: Span) -> Diagnostic {

@@ -3,11 +3,12 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction, WindowFunctionParams};
-use datafusion::logical_expr::{Case, Expr, Operator, ScalarUDF, WindowFrame, WindowFunctionDefinition, lit};
+use datafusion::logical_expr::{Case, Cast, Expr, Operator, ScalarUDF, WindowFrame, WindowFunctionDefinition, lit};
 use datafusion::sql::sqlparser::ast::{
     DuplicateTreatment, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
     NullTreatment, WindowType,
 };
+use millstream_functions::FromTextCall;
 use millstream_functions::ddl::{self, type_name};
 
 use super::expr::ExprPlanner;
@@ -34,6 +35,18 @@ fn cast_function(name: &str) -> Option<DataType> {
     )
     .then(|| ddl::parse_type(name).ok())
     .flatten()
+}
+
+/// The type that Spark has in the place of one that it does not have, but a function of DataFusion gives.
+fn spark_type(found: &DataType) -> Option<DataType> {
+    Some(match found {
+        // Ranks and row numbers.
+        DataType::UInt64 | DataType::UInt16 | DataType::UInt8 => DataType::Int32,
+        DataType::UInt32 => DataType::Int64,
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        _ => return None,
+    })
 }
 
 /// Functions that turn one row into many; they stand in the select list or behind LATERAL VIEW.
@@ -166,7 +179,6 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                 let name = if name.ends_with("diff") { "timestampdiff" } else { "timestampadd" };
                 return self.call_udf(name, [vec![unit], rest].concat(), name_span, span);
             }
-            "struct" => return self.structure(&args, span),
             _ => {}
         }
         let args = Errors::collect(args.into_iter().map(|arg| self.expr(arg)))?;
@@ -235,7 +247,13 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
 
     fn call_udf(&self, name: &str, args: Vec<Expr>, name_span: Span, span: Span) -> Result<Expr> {
         match self.planner.functions.scalar(name) {
-            Some(udf) => self.checked(ScalarUDF::call(udf, args.clone()), name, &args, name_span, span),
+            Some(udf) => {
+                if let Some(parse) = udf.inner().downcast_ref::<FromTextCall>() {
+                    // Schema and options are looked at here, where their place is known.
+                    parse.resolve(&args).map_err(|error| refused(&error, span))?;
+                }
+                self.checked(ScalarUDF::call(udf, args.clone()), name, &args, name_span, span)
+            }
             None => Err(self.unknown(name, name_span).into()),
         }
     }
@@ -260,7 +278,10 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
     /// The call, if the function takes such arguments.
     fn checked(&self, call: Expr, name: &str, args: &[Expr], name_span: Span, span: Span) -> Result<Expr> {
         match self.type_of(&call, span) {
-            Ok(_) => Ok(call),
+            Ok(found) => Ok(match spark_type(&found) {
+                Some(to) => Expr::Cast(Cast::new(Box::new(call), to)),
+                None => call,
+            }),
             Err(Errors(mut errors)) => {
                 let types = args.iter().map(|arg| self.type_of(arg, span).map(|t| type_name(&t)));
                 let types = types.collect::<Result<Vec<_>>>()?.join(", ");
@@ -280,13 +301,13 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
     }
 
     /// `struct(a, b AS c, 1)`: fields are named by their arguments.
-    fn structure(&self, args: &[&SqlExpr], span: Span) -> Result<Expr> {
+    pub fn structure(&self, args: &[SqlExpr], span: Span) -> Result<Expr> {
         let mut pairs = Vec::new();
         for (i, arg) in args.iter().enumerate() {
             let (expr, name) = match arg {
                 SqlExpr::Named { expr, name } => (expr.as_ref(), name.value.clone()),
-                SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_) => (*arg, super::names::column_name(arg)),
-                _ => (*arg, format!("col{}", i + 1)),
+                SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_) => (arg, super::names::column_name(arg)),
+                _ => (arg, format!("col{}", i + 1)),
             };
             pairs.push(lit(name));
             pairs.push(self.expr(expr)?);
@@ -350,8 +371,7 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
             distinct: false,
         };
         let call = Expr::WindowFunction(Box::new(WindowFunction { fun: definition, params }));
-        self.type_of(&call, span)?;
-        Ok(call)
+        self.checked(call, name, &[], span, span)
     }
 
     /// The text of an argument that has to be written out.
@@ -366,10 +386,5 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                 Err(error.help("a length of time in quotes, such as '5 minutes'").into())
             }
         }
-    }
-
-    /// What DataFusion says against a plan.
-    pub fn refused(&self, error: &datafusion::error::DataFusionError, span: Span) -> Errors {
-        refused(error, span)
     }
 }

@@ -184,6 +184,7 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                 .help("join with it: FROM a JOIN b ON …, or CROSS JOIN for a single row")
                 .into()),
             SqlExpr::Lambda(_) => Err(self.unsupported(expr, "a function as an argument (x -> …)").into()),
+            SqlExpr::Struct { values, fields } if fields.is_empty() => self.structure(values, self.place(expr)),
             SqlExpr::Array(array) => {
                 let args = Errors::collect(array.elem.iter().map(|expr| self.expr(expr)))?;
                 self.named_call("array", args, self.place(expr))

@@ -59,7 +59,9 @@ impl Planner<'_> {
                 JoinOperator::Semi(on) | JoinOperator::LeftSemi(on) => (JoinType::LeftSemi, on),
                 JoinOperator::Anti(on) | JoinOperator::LeftAnti(on) => (JoinType::LeftAnti, on),
                 _ => {
-                    return Err(Diagnostic::at(span, "UNSUPPORTED_FEATURE", "this kind of join is not supported").into());
+                    return Err(
+                        Diagnostic::at(span, "UNSUPPORTED_FEATURE", "this kind of join is not supported").into()
+                    );
                 }
             };
             scope = self.join(scope, right, kind, constraint, span, context)?;

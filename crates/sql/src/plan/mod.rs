@@ -119,6 +119,8 @@ pub(crate) fn refused(error: &DataFusionError, span: Span) -> Errors {
     let text = ["Error during planning: ", "Execution error: ", "Schema error: "]
         .iter()
         .fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    // Functions may name Spark's class in front, which is shown as the error's own.
+    let text = text.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map_or(text, |(_, rest)| rest);
     Diagnostic::at(
         span,
         "DATATYPE_MISMATCH",

@@ -154,6 +154,22 @@ impl Planner<'_> {
             }
             LimitClause::OffsetCommaLimit { offset, limit } => (Some(limit), Some(offset)),
         };
+        if scope.streaming {
+            let span = limit.or(offset).map_or(context.span, |expr| context.place(expr));
+            let error =
+                Diagnostic::at(span, "UNSUPPORTED_FEATURE", "LIMIT on a stream is not supported yet").label("not yet");
+            return Err(error
+                .help("take what you need from the table: a materialized view with ORDER BY and LIMIT")
+                .into());
+        }
+        if scope.streaming {
+            let span = limit.or(offset).map_or(context.span, |expr| context.place(expr));
+            let error =
+                Diagnostic::at(span, "UNSUPPORTED_FEATURE", "LIMIT on a stream is not supported yet").label("not yet");
+            return Err(error
+                .help("take what you need from the table: a materialized view with ORDER BY and LIMIT")
+                .into());
+        }
         let number = |expr: &SqlExpr| match expr {
             SqlExpr::Value(value) => match &value.value {
                 Value::Number(number, _) => number.parse::<usize>().ok(),

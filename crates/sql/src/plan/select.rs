@@ -1,10 +1,11 @@
 //! SELECT: what stands between FROM and a row that comes out.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::Column;
+use datafusion::common::{Column, DFSchema};
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::utils::find_window_exprs;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SortExpr};
@@ -23,7 +24,7 @@ use super::scope::{Found, ScopeColumn, fresh_name};
 use super::{Context, Planner, Scope, refused};
 use crate::error::{Diagnostic, Errors, Result, nearest};
 use crate::lex::place;
-use crate::logical::{WindowNode, WindowSpec};
+use crate::logical::{WATERMARK_DELAY_US, WindowNode, WindowSpec, event_time_delay_us};
 use crate::source::Span;
 
 /// A column that comes out.
@@ -127,7 +128,7 @@ impl Planner<'_> {
         let plan = self.windowed(plan, &mut exprs, context)?;
         let projected = exprs.into_iter().zip(&physical).map(|(expr, name)| match expr {
             Expr::Column(column) if column.relation.is_none() && column.name == *name => Expr::Column(column),
-            expr => expr.unalias().alias(name),
+            expr => named_output(expr.unalias(), name, plan.schema()),
         });
         let refuse = |error| refused(&error, context.span);
         let mut plan =
@@ -225,7 +226,7 @@ impl Planner<'_> {
         let Arguments::List { args, .. } = arguments(call, span)? else {
             return Err(Diagnostic::at(span, "WRONG_NUM_ARGS", "window takes a time and a length").into());
         };
-        let ([time, size], rest) = (match args.as_slice() {
+        let ([time, size], rest) = match args.as_slice() {
             [time, size, rest @ ..] if rest.len() <= 2 => ([*time, *size], rest),
             _ => {
                 let error = Diagnostic::at(
@@ -235,7 +236,7 @@ impl Planner<'_> {
                 );
                 return Err(error.help("window(ts, '5 minutes')").into());
             }
-        });
+        };
         let planned = exprs.expr(time)?;
         let found = exprs.type_of(&planned, exprs.place(time))?;
         let planned = match found {
@@ -449,6 +450,17 @@ impl Planner<'_> {
                 Ok(Some(items.iter().filter(is_plain).map(|item| (item.expr.clone(), item.span)).collect()))
             }
         }
+    }
+}
+
+/// The column `name`. That `window_time(w)` is event time, which its type alone does not say, is noted with it.
+fn named_output(expr: Expr, name: &str, schema: &DFSchema) -> Expr {
+    match (&expr, event_time_delay_us(&expr, schema)) {
+        (Expr::ScalarFunction(_), Some(delay_us)) => {
+            let delay = [(WATERMARK_DELAY_US.to_string(), delay_us.to_string())];
+            expr.alias_with_metadata(name, Some(BTreeMap::from(delay).into()))
+        }
+        _ => expr.alias(name),
     }
 }
 

@@ -1,0 +1,1 @@
+CREATE STREAMING TABLE t AS SELECT topic, count(*) AS n FROM STREAM kafka WITH (subscribe = 'x') WATERMARK timestamp DELAY OF INTERVAL 1 MINUTE GROUP BY topic;
