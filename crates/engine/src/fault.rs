@@ -2,11 +2,12 @@
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use millstream_functions::SparkError;
 
 /// Error class of a row whose event time is null.
 pub(crate) const EVENT_TIME_IS_NULL: &str = "EVENT_TIME_IS_NULL";
 
-/// A row that is taken out of the stream.
+/// A row that is told of in the dead letters. Most are taken out of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RowFault {
     /// Index in the batch that entered the segment.
@@ -14,22 +15,27 @@ pub(crate) struct RowFault {
     /// As Spark names it.
     pub class: String,
     pub message: String,
+    /// Would it have stopped Spark? (`millstream.on.error` = `fail` stops at these.)
+    pub stops: bool,
 }
 
 impl RowFault {
     pub fn new(row: u32, error: &DataFusionError) -> Self {
         let (class, message) = classify(error);
-        Self { row, class, message }
+        Self { row, class, message, stops: true }
     }
 
     pub fn null_time(row: u32) -> Self {
         let message = "the event time of this row is null, so that no window can hold it".to_owned();
-        Self { row, class: EVENT_TIME_IS_NULL.to_owned(), message }
+        Self { row, class: EVENT_TIME_IS_NULL.to_owned(), message, stops: false }
     }
 }
 
 /// Can this error be a row's fault? The others say that the plan or the engine is wrong, whatever the rows are.
 pub(crate) fn is_row_fault(error: &DataFusionError) -> bool {
+    if SparkError::find(error).is_some() {
+        return true;
+    }
     match error.find_root() {
         DataFusionError::Execution(_) | DataFusionError::External(_) => true,
         DataFusionError::ArrowError(error, _) => !matches!(
@@ -41,6 +47,9 @@ pub(crate) fn is_row_fault(error: &DataFusionError) -> bool {
 }
 
 fn classify(error: &DataFusionError) -> (String, String) {
+    if let Some(spark) = SparkError::find(error) {
+        return (spark.class.to_owned(), spark.message.clone());
+    }
     let root = error.find_root();
     let class = match root {
         DataFusionError::ArrowError(error, _) => match **error {

@@ -107,10 +107,13 @@ impl Segment {
                 *column = arrow::compute::filter(column, &known)?;
             }
         }
-        if notes.null_times > 0 && first.is_none() {
+        if notes.wants_origin && first.is_none() {
             return self.try_run(batch, Some(0), outcome);
         }
-        outcome.faults.extend(notes.null_time_origins.into_iter().map(RowFault::null_time));
+        notes.faults.sort_by(|a, b| a.row.cmp(&b.row));
+        // Windows and lists make several rows of one.
+        notes.faults.dedup();
+        outcome.faults.append(&mut notes.faults);
         outcome.event_time_us = outcome.event_time_us.max(notes.event_time_us);
         for ((_, step), (rows_in, rows_out)) in self.ops.iter().zip(counts) {
             step.add(rows_in, rows_out);

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
-use millstream_sql::logical::{WindowSpec, watermark_delay_us};
+use millstream_sql::logical::{WindowSpec, event_time_delay_us, watermark_delay_us};
 
 use super::lower::{Chain, Lowering, human};
 use super::{key_field, nullable};
@@ -62,7 +62,7 @@ impl Lowering {
             }
             let (_, field) = expr.to_field(schema)?;
             let physical = self.planner.expr(expr, schema)?;
-            let delay_us = watermark_delay_us(&field);
+            let delay_us = event_time_delay_us(expr, schema).or_else(|| watermark_delay_us(&field));
             match (WindowSpec::of(&field), field.data_type()) {
                 (Some(spec), DataType::Struct(bounds)) => {
                     keys.prepare.push(Prepared::WindowEnd(physical));

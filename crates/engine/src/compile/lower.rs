@@ -223,7 +223,7 @@ impl Lowering {
         let chains = self.lower(&projection.input)?;
         let schema = projection.input.schema();
         let exprs = projection.expr.iter().map(|expr| self.planner.expr(expr, schema)).collect::<Result<_, _>>()?;
-        let op = ProjectOp { exprs, schema: nullable(&projection.schema) };
+        let op = ProjectOp::new(exprs, nullable(&projection.schema));
         let label = projection.expr.iter().map(human).collect::<Vec<_>>().join(", ");
         Ok(self.push(chains, StepKind::Project, &label, Op::Project(op)))
     }
@@ -234,7 +234,7 @@ impl Lowering {
         predicate: &Expr,
         schema: &datafusion::common::DFSchema,
     ) -> Result<Vec<Chain>, EngineError> {
-        let op = FilterOp { predicate: self.planner.expr(predicate, schema)?, keep: None };
+        let op = FilterOp::new(self.planner.expr(predicate, schema)?, None);
         Ok(self.push(chains, StepKind::Filter, &human(predicate), Op::Filter(op)))
     }
 
@@ -245,10 +245,8 @@ impl Lowering {
             // Branches agree in types, but each has its own names.
             let columns = input.schema().columns();
             let exprs = columns.iter().map(|column| self.planner.expr(&Expr::Column(column.clone()), input.schema()));
-            let op = Arc::new(Op::Project(ProjectOp {
-                exprs: exprs.collect::<Result<_, _>>()?,
-                schema: nullable(&union.schema),
-            }));
+            let exprs = exprs.collect::<Result<_, _>>()?;
+            let op = Arc::new(Op::Project(ProjectOp::new(exprs, nullable(&union.schema))));
             for chain in &mut branch {
                 chain.ops.push((Arc::clone(&op), Arc::default()));
             }

@@ -14,8 +14,6 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
-use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use millstream_sql::{Flow, Relation};
 
@@ -105,11 +103,9 @@ impl FlowProgram {
 /// Fails on what a stream cannot do, with the node's name and a remedy.
 pub fn compile(flow: &Flow, options: CompileOptions) -> Result<FlowProgram, EngineError> {
     let plan_text = flow.plan.display_indent().to_string();
-    let rules = Optimizer::with_rules(vec![Arc::new(CommonSubexprEliminate::new())]);
-    let plan = rules.optimize(flow.plan.clone(), &OptimizerContext::new(), |_, _| {})?;
     let mut lowering = lower::Lowering::new(Planner::new(options.config));
-    let chains = lowering.lower(&plan)?;
-    lowering.finish(flow, chains, nullable(plan.schema()), plan_text)
+    let chains = lowering.lower(&flow.plan)?;
+    lowering.finish(flow, chains, nullable(flow.plan.schema()), plan_text)
 }
 
 /// Makes expressions ready to run.

@@ -11,7 +11,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 
-use super::{Op, ProjectOp, Rows};
+use super::{Notes, Op, ProjectOp, Reader, Rows};
 
 /// Keeps the rows for which a predicate is true.
 #[derive(Debug)]
@@ -19,11 +19,20 @@ pub(crate) struct FilterOp {
     pub predicate: Arc<dyn PhysicalExpr>,
     /// Columns that are needed further on; all if `None`.
     pub keep: Option<Vec<usize>>,
+    readers: Vec<Reader>,
 }
 
 impl FilterOp {
-    pub fn apply(&self, rows: Rows) -> Result<Rows, DataFusionError> {
+    pub fn new(predicate: Arc<dyn PhysicalExpr>, keep: Option<Vec<usize>>) -> Self {
+        let readers = Reader::of([&predicate]);
+        Self { predicate, keep, readers }
+    }
+
+    pub fn apply(&self, rows: Rows, notes: &mut Notes) -> Result<Rows, DataFusionError> {
         let selected = self.predicate.evaluate(&rows.batch)?.into_array(rows.batch.num_rows())?;
+        for reader in &self.readers {
+            reader.note(&rows.batch, rows.origin.as_ref(), notes)?;
+        }
         let batch = match &self.keep {
             Some(keep) => rows.batch.project(keep)?,
             None => rows.batch,
@@ -66,8 +75,8 @@ pub(crate) fn drop_unused_columns(filter: &FilterOp, project: &ProjectOp) -> Opt
     let used: BTreeSet<usize> = project.exprs.iter().flat_map(collect_columns).map(|column| column.index()).collect();
     let keep: Vec<usize> = used.into_iter().collect();
     let exprs = project.exprs.iter().map(|expr| renumber(expr, &keep)).collect::<Result<Vec<_>, _>>().ok()?;
-    let filter = FilterOp { predicate: Arc::clone(&filter.predicate), keep: Some(keep) };
-    Some((Op::Filter(filter), Op::Project(ProjectOp { exprs, schema: Arc::clone(&project.schema) })))
+    let filter = FilterOp::new(Arc::clone(&filter.predicate), Some(keep));
+    Some((Op::Filter(filter), Op::Project(ProjectOp::new(exprs, Arc::clone(&project.schema)))))
 }
 
 /// The expression over the columns `keep` instead of over all.

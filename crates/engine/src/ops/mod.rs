@@ -3,6 +3,7 @@
 
 mod filter;
 mod join;
+mod malformed;
 mod project;
 mod unnest;
 mod watermark;
@@ -13,10 +14,13 @@ use datafusion::error::DataFusionError;
 
 pub(crate) use filter::{FilterOp, drop_unused_columns};
 pub(crate) use join::{JoinKind, JoinOp, StaticSide};
+pub(crate) use malformed::Reader;
 pub(crate) use project::ProjectOp;
 pub(crate) use unnest::UnnestOp;
 pub(crate) use watermark::WatermarkOp;
 pub(crate) use window::WindowOp;
+
+use crate::fault::RowFault;
 
 /// Rows between two operators.
 #[derive(Debug, Clone)]
@@ -31,18 +35,18 @@ pub(crate) struct Rows {
 pub(crate) struct Notes {
     /// Largest event time that passed the watermark.
     pub event_time_us: Option<i64>,
-    /// Rows left out because their event time is null.
-    pub null_times: usize,
-    /// Their origins, where those are kept.
-    pub null_time_origins: Vec<u32>,
+    /// Rows to be told of are there, but whose they are is not known without origins.
+    pub wants_origin: bool,
+    /// Rows to be told of.
+    pub faults: Vec<RowFault>,
 }
 
 impl Notes {
-    /// Rows for which `is_null` holds were left out.
-    pub fn null_times(&mut self, origin: Option<&UInt32Array>, rows: impl ExactSizeIterator<Item = usize>) {
-        self.null_times += rows.len();
-        if let Some(origin) = origin {
-            self.null_time_origins.extend(rows.map(|row| origin.value(row)));
+    /// These rows are left out because their event time is null.
+    pub fn null_times(&mut self, origin: Option<&UInt32Array>, rows: impl Iterator<Item = usize>) {
+        match origin {
+            Some(origin) => self.faults.extend(rows.map(|row| RowFault::null_time(origin.value(row)))),
+            None => self.wants_origin = true,
         }
     }
 }
@@ -62,8 +66,8 @@ impl Op {
     /// Sends rows through. An error means that at least one row cannot be processed.
     pub fn apply(&self, rows: Rows, notes: &mut Notes) -> Result<Rows, DataFusionError> {
         match self {
-            Self::Filter(op) => op.apply(rows),
-            Self::Project(op) => op.apply(rows),
+            Self::Filter(op) => op.apply(rows, notes),
+            Self::Project(op) => op.apply(rows, notes),
             Self::Watermark(op) => op.apply(rows, notes),
             Self::Window(op) => op.apply(rows, notes),
             Self::Unnest(op) => op.apply(rows),

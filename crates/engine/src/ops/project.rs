@@ -7,20 +7,29 @@ use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::Rows;
+use super::{Notes, Reader, Rows};
 
 /// Computes each column of the output, a column at a time.
 #[derive(Debug)]
 pub(crate) struct ProjectOp {
     pub exprs: Vec<Arc<dyn PhysicalExpr>>,
     pub schema: SchemaRef,
+    readers: Vec<Reader>,
 }
 
 impl ProjectOp {
-    pub fn apply(&self, rows: Rows) -> Result<Rows, DataFusionError> {
+    pub fn new(exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef) -> Self {
+        let readers = Reader::of(&exprs);
+        Self { exprs, schema, readers }
+    }
+
+    pub fn apply(&self, rows: Rows, notes: &mut Notes) -> Result<Rows, DataFusionError> {
         let count = rows.batch.num_rows();
         let columns = self.exprs.iter().map(|expr| expr.evaluate(&rows.batch)?.into_array(count));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        for reader in &self.readers {
+            reader.note(&rows.batch, rows.origin.as_ref(), notes)?;
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
         Ok(Rows { batch, origin: rows.origin })

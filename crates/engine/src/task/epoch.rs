@@ -136,7 +136,7 @@ impl FlowTask {
             let source = &self.sources[index];
             let letters = blame::letters(source, &input.relation, &batch.partition, range, &faults).await;
             input.counters.dead(letters.len());
-            self.dead(letters)?;
+            self.dead(&faults, letters)?;
         }
         let done = batch.next_offset - from.unwrap_or(0);
         self.stats.change(|stats| stats.backlog_done += u64::try_from(done).unwrap_or(0));
@@ -217,7 +217,7 @@ impl FlowTask {
                     if emit && !outcome.faults.is_empty() {
                         stateful.counters.dead(outcome.faults.len());
                         let letters = outcome.faults.iter().map(|fault| blame::letter_of_row(fault, &slice));
-                        self.dead(letters.collect())?;
+                        self.dead(&outcome.faults, letters.collect())?;
                     }
                 }
             }
@@ -243,8 +243,9 @@ impl FlowTask {
         }
     }
 
-    fn dead(&mut self, letters: Vec<DeadLetter>) -> Result<(), EngineError> {
-        if let (OnError::Fail, Some(letter)) = (self.options.on_error, letters.first()) {
+    fn dead(&mut self, faults: &[RowFault], letters: Vec<DeadLetter>) -> Result<(), EngineError> {
+        let stopping = faults.iter().zip(&letters).find(|(fault, _)| fault.stops).map(|(_, letter)| letter);
+        if let (OnError::Fail, Some(letter)) = (self.options.on_error, stopping) {
             let place = match &letter.record {
                 Some(record) => format!("topic {}, partition {}, offset {}", record.topic, record.partition, record.offset),
                 None => String::from_utf8_lossy(&letter.value).into_owned(),

@@ -179,7 +179,7 @@ impl FlowTask {
     }
 
     /// Reads the static sides of joins anew.
-    pub async fn refresh_statics(&self) -> Result<(), EngineError> {
+    pub async fn refresh_statics(&mut self) -> Result<(), EngineError> {
         for side in &self.program.statics {
             let Some(tables) = &self.options.statics else {
                 let missing = crate::statics::relations(side.plan()).into_iter().map(|relation| relation.name).next();
