@@ -13,6 +13,8 @@ use millstream_connectors::table_log::{Delivery, KeepProgress, TableHub, TableLo
 use millstream_engine::{
     CompileOptions, FlowTask, OnError, Source, StaticTables, StatsHandle, SystemClock, TaskOptions, compile,
 };
+use millstream_functions::Session;
+use millstream_functions::time::Zone;
 use millstream_sql::{Flow, Relation, RelationKind, Table, TableKind};
 use tokio::sync::watch;
 
@@ -33,6 +35,8 @@ pub struct Graph {
     pub hubs: BTreeMap<String, Arc<TableHub>>,
     /// How plans are run.
     pub session: SessionState,
+    /// The pipeline's time zone.
+    values: Session,
     /// Where rows come from.
     pub sources: Sources,
     data: PathBuf,
@@ -61,11 +65,13 @@ impl Graph {
         for (name, topic) in &project.settings.topics {
             log.ensure_topic(name, topic.spec()).await.with_context(|| format!("millstream.yml: topic {name}"))?;
         }
-        let context = SessionContext::new();
-        millstream_functions::register(&mut context.state_ref().write(), &Default::default())?;
-        let session = context.state();
+        let zone = project.pipeline.configuration.get("spark.sql.session.timeZone");
+        let zone = zone.and_then(|name| Zone::parse(name)).unwrap_or_default();
+        let values = Session::new(zone);
+        let mut session = SessionContext::new().state();
+        millstream_functions::register(&mut session, &values)?;
         let sources = Sources::new(Arc::clone(&log), listeners, project.dir.clone(), project.lake());
-        let mut graph = Self { project, log, hubs: BTreeMap::new(), session, sources, data, only: None };
+        let mut graph = Self { project, log, hubs: BTreeMap::new(), session, values, sources, data, only: None };
         graph.refresh(refresh).await?;
         for table in &graph.project.pipeline.tables {
             if matches!(table.kind, TableKind::Streaming) {
@@ -156,7 +162,7 @@ impl Graph {
         let table = self.table(&flow.target)?;
         let hub = self.hubs.get(&flow.target).with_context(|| format!("table {} has no log", flow.target))?;
         let configuration = &self.project.pipeline.configuration;
-        let delivery = Delivery::of(&table.name, &table.schema, &table.properties)?;
+        let delivery = Delivery::of(&table.name, &table.schema, &table.properties, &self.values)?;
         let log = TableLog::open(
             Arc::clone(hub),
             Arc::new(SystemClock),
@@ -166,13 +172,14 @@ impl Graph {
                 late_topic: table.properties.get("millstream.late.topic").cloned(),
                 dead_letters: TableLogOptions::dead_letters_topic(&self.project.pipeline.name, configuration),
                 keep: if program.is_stateful() { KeepProgress::SinceSnapshot } else { KeepProgress::Last },
+                session: self.values.clone(),
             },
         )
         .await?;
         let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();
         let mut reads = Vec::new();
         for relation in program.relations() {
-            sources.insert(relation.name.clone(), self.sources.stream(relation, &self.hubs).with_context(place)?);
+            sources.insert(relation.name.clone(), self.sources.stream(&flow.name, relation, &self.hubs).with_context(place)?);
             reads.push(reads_of(relation));
         }
         let on_error = match configuration.get("millstream.on.error").map(String::as_str) {

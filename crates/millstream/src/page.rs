@@ -9,10 +9,12 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use millstream_broker::{Broker, TopicStats};
 use millstream_connectors::records::visit;
+use millstream_connectors::text::RowWriter;
 use millstream_console::{
     Backend, BackendError, Column, FlowInfo, FlowStatus, Overview, Record, Rows, StepInfo, TableInfo, TopicInfo,
 };
 use millstream_engine::{FlowStats, Status, StepKind};
+use millstream_functions::Session;
 use millstream_protocol::records::Scratch;
 use millstream_sql::{FileFormat, Table};
 use parking_lot::RwLock;
@@ -107,10 +109,15 @@ impl Page {
                     found.push(Record {
                         partition,
                         offset: record.offset,
-                        timestamp_ms: record.timestamp_ms,
+                        timestamp_ms: record.timestamp,
                         key: record.key.map(<[u8]>::to_vec),
                         value: record.value.map(<[u8]>::to_vec),
-                        headers: record.headers().map(|(k, v)| (k.to_owned(), v.map(<[u8]>::to_vec))).collect(),
+                        headers: record
+                            .headers
+                            .clone()
+                            .map_while(Result::ok)
+                            .map(|(k, v)| (k.to_owned(), v.map(<[u8]>::to_vec)))
+                            .collect(),
                     });
                 }
                 ControlFlow::<()>::Continue(())
@@ -272,12 +279,13 @@ fn columns(schema: &SchemaRef) -> Vec<Column> {
 
 /// Batches, oldest first, as the page's rows, newest first.
 fn rows(schema: &SchemaRef, batches: &[RecordBatch], limit: usize) -> Result<Rows, BackendError> {
+    let unavailable = |error: arrow::error::ArrowError| BackendError::Unavailable(error.to_string());
+    let writer = RowWriter::json(schema, &Session::default()).map_err(unavailable)?;
     let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     let mut rows = Vec::new();
     for batch in batches.iter().rev() {
         let mut lines = Vec::new();
-        millstream_functions::formats::json::write(batch, &mut lines)
-            .map_err(|error| BackendError::Unavailable(error.to_string()))?;
+        writer.write(batch, &mut lines).map_err(unavailable)?;
         let lines: Vec<&[u8]> = lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
         for line in lines.into_iter().rev() {
             let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(line).unwrap_or_default();
@@ -291,9 +299,9 @@ fn rows(schema: &SchemaRef, batches: &[RecordBatch], limit: usize) -> Result<Row
 }
 
 fn memory_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = status.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
-    pages * rustix::param::page_size() as u64
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 fn free_bytes(folder: &std::path::Path) -> Option<u64> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
@@ -33,7 +33,12 @@ impl Sources {
     }
 
     /// The source of a streaming relation.
-    pub fn stream(&self, relation: &Relation, hubs: &BTreeMap<String, Arc<TableHub>>) -> Result<Arc<dyn Source>> {
+    pub fn stream(
+        &self,
+        flow: &str,
+        relation: &Relation,
+        hubs: &BTreeMap<String, Arc<TableHub>>,
+    ) -> Result<Arc<dyn Source>> {
         let schema = Arc::clone(&relation.schema);
         Ok(match &relation.kind {
             RelationKind::Kafka(options) => {
@@ -48,7 +53,7 @@ impl Sources {
             }
             RelationKind::Table(name) => {
                 let hub = hubs.get(name).with_context(|| format!("table {name} has no log to stream from"))?;
-                Arc::new(TableLogSource::new(hub.reader(), schema))
+                Arc::new(TableLogSource::new(Arc::clone(hub), flow, schema))
             }
         })
     }
