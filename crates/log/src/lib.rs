@@ -23,6 +23,8 @@
 //!
 //! A journal entry holds or it does not (length, CRC, entry number), so an append over many partitions is atomic.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod append;
 mod checkpoint;
 mod config;
@@ -42,6 +44,7 @@ mod report;
 mod retention;
 mod scan;
 mod segment;
+mod sync_many;
 mod syncer;
 mod tail;
 mod tail_cache;

@@ -23,19 +23,13 @@ impl Segment {
 }
 
 /// What is known of a segment's content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Derived {
     /// Entries in the index file.
     pub(crate) flushed: u32,
     /// Entries that follow those in the file.
     pub(crate) pending: Vec<IndexEntry>,
     pub(crate) stamps: Stamps,
-}
-
-impl Default for Derived {
-    fn default() -> Derived {
-        Derived { flushed: 0, pending: Vec::new(), stamps: Stamps::default() }
-    }
 }
 
 /// What is carried along from batch to batch.

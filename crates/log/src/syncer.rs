@@ -14,6 +14,7 @@ use crate::journal::{EntryBody, Ring};
 use crate::log::Shared;
 use crate::meta::PartitionMeta;
 use crate::scan::{Depth, Scan};
+use crate::sync_many::sync_many;
 use crate::{LogError, Partition};
 
 /// What was written to a partition since its last sync.
@@ -63,7 +64,7 @@ pub(crate) struct Item {
 }
 
 /// How a job ended.
-pub(crate) type Outcome = Result<u64, (LogError, Job)>;
+pub(crate) type Outcome = Result<u64, Box<(LogError, Job)>>;
 
 #[derive(Debug, Default)]
 struct Desk {
@@ -131,7 +132,7 @@ impl Syncer {
                 }
                 Err(error) => {
                     tracing::error!(%error, "segments cannot be synced; the journal keeps what they lack");
-                    Err((error, job))
+                    Err(Box::new((error, job)))
                 }
             };
             self.desk.lock().outcome = Some(outcome);
@@ -152,17 +153,22 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
         }
     }
     let mut failed = None;
-    for item in &mut job.items {
-        if item.dirty.suspect {
-            continue;
-        }
-        for (base_offset, file) in &item.dirty.segments {
-            if let Err(error) = file.sync() {
-                let path = item.dirty.partition.log_path(*base_offset);
-                tracing::error!(path = %path.display(), %error, "a sync failed; what it covered is written again");
-                item.dirty.suspect = true;
-                failed = Some(LogError::io("sync", &path, &error));
-            }
+    let fresh = |(_, item): &(usize, &Item)| !item.dirty.suspect;
+    let segments: Vec<_> = job
+        .items
+        .iter()
+        .enumerate()
+        .filter(fresh)
+        .flat_map(|(number, item)| item.dirty.segments.iter().map(move |(base, file)| (number, *base, file.clone())))
+        .collect();
+    let results = sync_many(&segments, |(_, _, file)| file.sync());
+    for ((number, base, _), result) in segments.into_iter().zip(results) {
+        if let Err(error) = result {
+            let dirty = &mut job.items[number].dirty;
+            let path = dirty.partition.log_path(base);
+            tracing::error!(path = %path.display(), %error, "a sync failed; what it covered is written again");
+            dirty.suspect = true;
+            failed = Some(LogError::io("sync", &path, &error));
         }
     }
     if job.items.iter().any(|item| item.dirty.suspect) {

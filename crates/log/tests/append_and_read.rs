@@ -1,5 +1,7 @@
 //! Appending and reading, on the real file system.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! Full disks and failing ones: nothing acknowledged is lost, nothing is visible in part, and writing goes on when the cause is gone.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! The power goes at any moment: every acknowledged append is there afterwards, none is there in part, and all are in order.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,5 +1,7 @@
 //! Time stamps, retention, deleted records, and producers over restarts.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::path::Path;

@@ -98,7 +98,7 @@ impl Journal {
 
     /// Largest group in bytes: it always fits an empty file.
     pub(crate) fn group_bytes_max(&self) -> usize {
-        ((self.file_bytes - ENTRIES_AT) / 2) as usize
+        ((self.file_bytes - ENTRIES_AT) * 3 / 4) as usize
     }
 
     /// Whether a new file could be begun.

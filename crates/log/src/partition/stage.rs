@@ -36,6 +36,9 @@ struct End {
     stamps: Stamps,
 }
 
+/// A segment's base offset, and its file.
+pub(crate) type OpenSegment = (i64, Arc<dyn FileHandle>);
+
 /// Where a staged part's bytes are in memory.
 #[derive(Debug)]
 pub(crate) enum Payload {
@@ -61,7 +64,7 @@ pub(crate) struct Written {
     pub(crate) began: bool,
     /// The segment that it was begun after. To be synced with the next checkpoint whatever was written to it: recovery cuts
     /// the last segment where the checkpoint ends, and takes those before it as they are, so what was once cut off must not come back.
-    pub(crate) closed: Option<(i64, Arc<dyn FileHandle>)>,
+    pub(crate) closed: Option<OpenSegment>,
     /// The part is the first in its file, whose name may be new.
     pub(crate) first_in_file: bool,
     pub(crate) payload: Payload,
@@ -229,7 +232,7 @@ impl Partition {
 
     /// Closes the segment and begins an empty one, so that all of the closed one can be deleted. Gives both to be synced; `None` if
     /// the segment is empty already.
-    pub(crate) fn roll(&self, now_ms: i64) -> Result<Option<[(i64, Arc<dyn FileHandle>); 2]>, LogError> {
+    pub(crate) fn roll(&self, now_ms: i64) -> Result<Option<[OpenSegment; 2]>, LogError> {
         let mut writer = self.writer.lock();
         if writer.is_none() {
             *writer = Some(Box::new(self.load_writer(now_ms)?));
@@ -332,9 +335,7 @@ impl Partition {
     fn load_writer(&self, now_ms: i64) -> Result<Writer, LogError> {
         let last = self.state.read().segments.last().map(|last| last.base_offset);
         if let Some(base_offset) = last {
-            if self.state.read().segments.last().is_some_and(|last| last.size > 0) {
-                self.ensure_derived(base_offset)?;
-            }
+            self.ensure_derived(base_offset)?;
         }
         let (end, segments) = {
             let state = self.state.read();

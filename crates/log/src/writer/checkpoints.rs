@@ -1,0 +1,114 @@
+//! When segments are to be synced, and what the syncer is told.
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use super::{InFlight, Writer};
+use crate::LogError;
+use crate::checkpoint::RecoveryPoint;
+use crate::partition::end_of;
+use crate::syncer::{Dirty, Item, Job, Outcome};
+
+/// Pause before a checkpoint that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Writer {
+    pub(super) fn begin_checkpoint(&mut self) {
+        if !self.checkpointing {
+            self.due = None;
+            self.start_checkpoint();
+        }
+    }
+
+    pub(super) fn start_checkpoint(&mut self) {
+        let now_ms = self.shared.context.now_ms();
+        let items = mem::take(&mut self.dirty)
+            .into_values()
+            .map(|dirty| {
+                let end = {
+                    let state = dirty.partition.state().read();
+                    let (segment, position) = end_of(&state);
+                    RecoveryPoint { segment, position, next_offset: state.high_watermark, producers: None }
+                };
+                let producers = dirty.partition.changed_producers(now_ms);
+                Item { dirty, end, producers }
+            })
+            .collect();
+        let job = Job {
+            next_entry: self.journal.next_entry(),
+            items,
+            topics: mem::take(&mut self.topics_dirty),
+            remove: mem::take(&mut self.removals),
+        };
+        let named = job.items.iter().filter(|item| item.dirty.names);
+        self.in_flight = InFlight {
+            topics: job.topics,
+            partitions: named.map(|item| (item.dirty.partition.slot(), item.dirty.created)).collect(),
+        };
+        self.direct_bytes = 0;
+        self.relaxed_records = 0;
+        self.checkpointing = true;
+        self.shared.syncer.give(job);
+    }
+
+    pub(super) fn end_checkpoint(&mut self, outcome: Outcome) {
+        self.checkpointing = false;
+        self.in_flight = InFlight::default();
+        let result = match outcome {
+            Ok(entry) => {
+                self.journal.release(entry);
+                Ok(())
+            }
+            Err(failed) => {
+                let (error, job) = *failed;
+                self.topics_dirty |= job.topics;
+                self.removals.extend(job.remove);
+                for item in job.items {
+                    if item.producers.is_some() {
+                        item.dirty.partition.touch_producers();
+                    }
+                    let partition = item.dirty.partition.clone();
+                    if partition.is_deleted() {
+                        continue;
+                    }
+                    let dirty = self.dirty.entry(partition.slot()).or_insert_with(|| Dirty::new(partition));
+                    for (base, file) in &item.dirty.segments {
+                        dirty.add(*base, file);
+                    }
+                    dirty.names |= item.dirty.names;
+                    dirty.created |= item.dirty.created;
+                    dirty.suspect |= item.dirty.suspect;
+                }
+                self.due = Some(Instant::now() + RETRY);
+                Err(error)
+            }
+        };
+        // A request that came during the checkpoint asks for a later one.
+        if self.due.is_none_or(|due| due > Instant::now()) || result.is_err() {
+            for waiter in self.waiters.drain(..) {
+                let _ = waiter.send(result.clone());
+            }
+        }
+    }
+
+    /// Waits until segments are synced and a journal file is free.
+    pub(super) fn make_room(&mut self) -> Result<(), LogError> {
+        // The checkpoint under way may have begun before the entries that fill the ring; then one more is needed.
+        for _ in 0..2 {
+            if !self.checkpointing {
+                self.due = None;
+                self.start_checkpoint();
+            }
+            let outcome = self.shared.syncer.outcome();
+            let error = outcome.as_ref().err().map(|failed| failed.0.clone());
+            self.end_checkpoint(outcome);
+            if let Some(error) = error {
+                return Err(error);
+            }
+            if self.journal.has_room() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

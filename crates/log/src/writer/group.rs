@@ -1,0 +1,243 @@
+//! The way of a group of appends: staged, journaled, published; or taken back.
+
+use std::mem;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Writer;
+use crate::journal::{CommitError, EntryBuilder, PART_HEADER_BYTES};
+use crate::partition::{Payload, Staged};
+use crate::queue::Pending;
+use crate::syncer::Dirty;
+use crate::{Ack, LogError};
+
+/// Partitions that are written to between two checkpoints, at most about: each holds a file open.
+const DIRTY_MAX: usize = 4096;
+/// Bytes written past the journal between two checkpoints, at most about: recovery has to walk them.
+const DIRECT_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes that a change to a partition takes in the journal, about.
+const META_BYTES: usize = 512;
+
+/// An append that is staged.
+pub(super) struct StagedAppend {
+    pending: Pending,
+    entry: EntryBuilder,
+    pub(super) parts: Vec<Staged>,
+}
+
+impl StagedAppend {
+    fn results(&self) -> Vec<crate::AppendedPart> {
+        self.parts.iter().map(|part| part.appended).collect()
+    }
+}
+
+impl Writer {
+    /// Makes a group durable and visible, or answers why not.
+    pub(super) fn commit(&mut self, mut group: Vec<Pending>) {
+        while !group.is_empty() {
+            // What fits one journal file goes together; the rest is the next round's.
+            let (mut staged, rest) = self.stage(group);
+            let retry = self.sync_direct(&mut staged);
+            if let Some(retry) = retry {
+                group = retry.into_iter().chain(rest).collect();
+                continue;
+            }
+            let mut entries: Vec<EntryBuilder> = self.meta_entries();
+            let metas = entries.len();
+            let mut journaled = Vec::new();
+            for (number, append) in staged.iter_mut().enumerate() {
+                if !append.entry.is_empty() {
+                    entries.push(mem::replace(&mut append.entry, EntryBuilder::append(0)));
+                    journaled.push(number);
+                }
+            }
+            // Relaxed appends alone need no sync; what is noted of partitions waits for somebody who does.
+            let result = if journaled.is_empty() { Ok(()) } else { self.write_journal(&mut entries) };
+            match result {
+                Ok(()) => {
+                    if !journaled.is_empty() {
+                        self.metas.clear();
+                    }
+                    let mut frozen: Vec<Option<Bytes>> = staged.iter().map(|_| None).collect();
+                    for (number, entry) in journaled.into_iter().zip(entries.into_iter().skip(metas)) {
+                        frozen[number] = Some(entry.freeze());
+                    }
+                    self.publish(staged, frozen);
+                }
+                Err(CommitError::Failed(error)) => {
+                    self.due_in_ms(0);
+                    let failed = take_back_all(staged);
+                    answer_all(failed, &error);
+                }
+                // Nothing may be staged while a checkpoint notes where partitions and producers are.
+                Err(CommitError::Full) => {
+                    let again = take_back_all(staged);
+                    match self.make_room() {
+                        Ok(()) => {
+                            group = again.into_iter().chain(rest).collect();
+                            continue;
+                        }
+                        Err(error) => answer_all(again, &error),
+                    }
+                }
+            }
+            group = rest;
+        }
+    }
+
+    /// Stages appends up to what one journal file takes. Gives what is staged and what is left.
+    fn stage(&mut self, group: Vec<Pending>) -> (Vec<StagedAppend>, Vec<Pending>) {
+        let journal_max = self.journal.group_bytes_max();
+        // Room for what waits of partitions themselves.
+        let metas_max = (self.metas.len() * META_BYTES).min(journal_max / 4);
+        let append_max = journal_max - metas_max;
+        let now_ms = self.shared.context.now_ms();
+        let mut staged: Vec<StagedAppend> = Vec::with_capacity(group.len());
+        let mut journal_bytes = metas_max;
+        let mut group = group.into_iter();
+        while let Some(mut pending) = group.next() {
+            let direct_min = direct_bytes_min(&pending, self.shared.context.options.direct_bytes_min, append_max);
+            let inline: usize = pending
+                .parts
+                .iter()
+                .map(|(_, append)| append.batches.len())
+                .map(|length| PART_HEADER_BYTES + if length < direct_min { length } else { 0 })
+                .sum();
+            if journal_bytes + inline > journal_max && !staged.is_empty() {
+                return (staged, std::iter::once(pending).chain(group).collect());
+            }
+            if inline > append_max {
+                let partition = pending.parts[0].1.partition.clone();
+                let reason = format!("{} partitions in one append are too many", pending.parts.len());
+                pending.answer(Err(LogError::InvalidBatches { partition, reason }));
+                continue;
+            }
+            journal_bytes += inline + 64;
+            let mut append = StagedAppend { entry: EntryBuilder::append(inline), parts: Vec::new(), pending };
+            let mut failed = None;
+            for (partition, part) in &append.pending.parts {
+                match partition.stage(part, &mut append.entry, part.batches.len() >= direct_min, now_ms) {
+                    Ok(part) => append.parts.push(part),
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
+            }
+            if let Some(error) = failed {
+                unstage(append.parts);
+                append.pending.answer(Err(error));
+                continue;
+            }
+            if append.pending.ack == Ack::Written {
+                let results = append.results();
+                append.pending.answer(Ok(results));
+            }
+            staged.push(append);
+        }
+        (staged, Vec::new())
+    }
+
+    pub(super) fn write_journal(&mut self, entries: &mut [EntryBuilder]) -> Result<(), CommitError> {
+        let began = self.journal.commit(entries)?;
+        if began && self.journal.is_filling() {
+            self.due = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Makes what is staged visible, all of it before anybody is woken.
+    fn publish(&mut self, staged: Vec<StagedAppend>, frozen: Vec<Option<Bytes>>) {
+        for (append, entry) in staged.iter().zip(&frozen) {
+            let alone = append.parts.len() == 1;
+            for part in &append.parts {
+                let Some(written) = &part.written else { continue };
+                part.partition.commit(written);
+                let dirty =
+                    self.dirty.entry(part.partition.slot()).or_insert_with(|| Dirty::new(part.partition.clone()));
+                if let Some((base, file)) = &written.closed {
+                    dirty.add(*base, file);
+                }
+                dirty.add(written.segment, &written.file);
+                dirty.names |= written.first_in_file;
+                if written.relaxed {
+                    self.relaxed_records += written.records;
+                }
+                let bytes = match (&written.payload, entry) {
+                    // A small part of a large entry would keep all of it in memory.
+                    (Payload::Inline(range), Some(entry)) if alone => entry.slice(range.clone()),
+                    (Payload::Inline(range), Some(entry)) => Bytes::copy_from_slice(&entry[range.clone()]),
+                    (Payload::Own(bytes), _) => bytes.clone(),
+                    (Payload::Inline(_), None) => unreachable!("an inline part has an entry"),
+                };
+                self.tails.push(&part.partition, part.appended, bytes);
+            }
+        }
+        for part in staged.iter().flat_map(|append| &append.parts).filter(|part| part.written.is_some()) {
+            part.partition.publish();
+        }
+        self.note_due(&staged);
+        for mut append in staged {
+            let results = append.results();
+            append.pending.answer(Ok(results));
+        }
+    }
+
+    fn note_due(&mut self, staged: &[StagedAppend]) {
+        let mut wait = self.shared.context.options.checkpoint_interval_ms;
+        for part in staged.iter().flat_map(|append| &append.parts) {
+            if part.written.as_ref().is_some_and(|written| written.relaxed) {
+                let config = part.partition.config();
+                wait = wait.min(config.flush_ms.unwrap_or(u64::MAX));
+                if config.flush_messages.is_some_and(|most| self.relaxed_records >= most) {
+                    wait = 0;
+                }
+            }
+        }
+        if self.dirty.len() > DIRTY_MAX || self.direct_bytes > DIRECT_BYTES_MAX {
+            wait = 0;
+        }
+        self.due_in_ms(wait);
+    }
+}
+
+/// Takes parts back, the last one first.
+fn unstage(parts: Vec<Staged>) {
+    for part in parts.into_iter().rev() {
+        if let Some(written) = part.written {
+            part.partition.unstage(written);
+        }
+    }
+}
+
+/// Takes all appends back, and gives them in their order.
+pub(super) fn take_back_all(staged: Vec<StagedAppend>) -> Vec<Pending> {
+    let mut pendings = Vec::with_capacity(staged.len());
+    for append in staged.into_iter().rev() {
+        unstage(append.parts);
+        pendings.push(append.pending);
+    }
+    pendings.reverse();
+    pendings
+}
+
+fn answer_all(pendings: Vec<Pending>, error: &LogError) {
+    for mut pending in pendings {
+        pending.answer(Err(error.clone()));
+    }
+}
+
+/// From which length on a part goes directly to its segment: what is left of the append must fit the journal.
+fn direct_bytes_min(pending: &Pending, wanted: usize, journal_max: usize) -> usize {
+    let mut least = wanted;
+    loop {
+        let lengths = pending.parts.iter().map(|(_, append)| append.batches.len());
+        let inline: usize = lengths.filter(|length| *length < least).map(|length| length + PART_HEADER_BYTES).sum();
+        if inline <= journal_max || least == 0 {
+            return least;
+        }
+        least /= 2;
+    }
+}
