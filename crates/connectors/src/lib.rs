@@ -9,6 +9,7 @@ pub mod decode;
 pub mod embedded;
 pub mod feeds;
 pub mod file_sink;
+pub mod files;
 pub mod kafka;
 pub mod records;
 pub mod table_log;

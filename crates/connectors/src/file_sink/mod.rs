@@ -10,7 +10,7 @@ pub mod overwrite;
 mod part;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::{ConfigError, FileConfig, TextCodec};
 pub use disk::{Disk, LocalDisk};

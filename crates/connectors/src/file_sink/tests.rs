@@ -100,7 +100,7 @@ impl Disk for FaultyDisk {
     }
 }
 
-fn rows(from: i64, count: i64) -> RecordBatch {
+pub(crate) fn rows(from: i64, count: i64) -> RecordBatch {
     let n: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + count));
     let unit: ArrayRef = Arc::new(StringArray::from_iter_values((from..from + count).map(|n| format!("R{}", n % 3))));
     RecordBatch::try_from_iter_with_nullable([("n", n, true), ("unit", unit, true)]).unwrap()
@@ -122,13 +122,13 @@ fn config(dir: &Path, format: FileFormat, partitioned: bool) -> FileConfig {
     }
 }
 
-async fn table() -> (Arc<MemoryLog>, Arc<TableHub>) {
+pub(crate) async fn table() -> (Arc<MemoryLog>, Arc<TableHub>) {
     let log = MemoryLog::new();
     let hub = TableHub::open(Arc::clone(&log) as Arc<dyn EmbeddedLog>, "t", rows(0, 0).schema()).await.unwrap();
     (log, hub)
 }
 
-async fn append(log: &MemoryLog, batch: &RecordBatch) {
+pub(crate) async fn append(log: &MemoryLog, batch: &RecordBatch) {
     let mut out = Payload::default();
     for value in payload::encode(&batch.schema(), std::slice::from_ref(batch)).unwrap() {
         out.push(0, None, Some(&value), &[]);

@@ -130,6 +130,11 @@ impl TableHub {
         self.retention.lock().followers.insert(follower.to_owned(), Some(offset));
     }
 
+    /// Where a follower is, as far as it has told.
+    pub fn follower(&self, name: &str) -> Option<i64> {
+        self.retention.lock().followers.get(name).copied().flatten()
+    }
+
     /// Rows were appended; called by the flows that do.
     pub(super) fn appended(&self, rows: Vec<RecordBatch>, end: i64, bytes: u64, now_ms: i64) {
         self.tail.push(rows);

@@ -213,3 +213,48 @@ fn wrong_properties_are_told() {
     assert!(of(&[("millstream.topic", "o"), ("millstream.topic.key", "no")]).is_err());
     assert!(of(&[("millstream.topic", "o"), ("millstream.topic.format", "xml")]).is_err());
 }
+
+#[tokio::test]
+async fn a_downstream_flow_reads_whole_records_and_lets_go_of_what_it_passed() {
+    use futures::StreamExt;
+    use millstream_engine::{Position, Source};
+    let log = MemoryLog::new();
+    let (hub, flow) = open(&log, options()).await;
+    for epoch in 1..=3 {
+        flow.commit(commit(epoch, vec![rows(epoch as i64 * 10, 4), rows(epoch as i64 * 10 + 4, 2)])).await.unwrap();
+    }
+    let source = TableSource::new(Arc::clone(&hub), "down", rows(0, 0).schema());
+    let from = source.start().await.unwrap();
+    let to = source.end(&from).await.unwrap();
+    assert_eq!(to, Position::from([("t".to_owned(), 6)]));
+    let read = |from: Position, to: Position| {
+        let source = &source;
+        async move {
+            let mut numbers = Vec::new();
+            let mut stream = source.read(from, to, Some(vec![0]));
+            while let Some(batch) = stream.next().await {
+                let batch = batch.unwrap();
+                numbers.extend(batch.rows.column(0).as_primitive::<Int64Type>().values().to_vec());
+            }
+            numbers
+        }
+    };
+    let all = read(from, to.clone()).await;
+    assert_eq!(all, (1..=3).flat_map(|e| e * 10..e * 10 + 6).collect::<Vec<i64>>());
+    let middle = Position::from([("t".to_owned(), 1)]);
+    assert_eq!(read(middle, Position::from([("t".to_owned(), 3)])).await, [14, 15, 20, 21, 22, 23]);
+
+    // What it has passed is told by the first progress that it keeps.
+    let down = TableLog::open(
+        TableHub::open(Arc::clone(&log) as Arc<dyn EmbeddedLog>, "d", rows(0, 0).schema()).await.unwrap(),
+        Arc::new(SystemClock),
+        TableLogOptions { flow: "down".into(), ..options() },
+    )
+    .await
+    .unwrap();
+    let sources = BTreeMap::from([("r".to_owned(), Position::from([("t".to_owned(), 4)]))]);
+    down.commit(Commit { progress: Progress { sources, ..progress(1) }, ..commit(1, vec![]) }).await.unwrap();
+    let fresh = TableSource::new(Arc::clone(&hub), "down", rows(0, 0).schema());
+    fresh.end(&to).await.unwrap();
+    assert_eq!(hub.follower("flow down"), Some(4));
+}
