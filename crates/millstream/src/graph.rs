@@ -70,7 +70,8 @@ impl Graph {
         let values = Session::new(zone);
         let mut session = SessionContext::new().state();
         millstream_functions::register(&mut session, &values)?;
-        let sources = Sources::new(Arc::clone(&log), listeners, project.dir.clone(), project.lake());
+        let (project_dir, session_of) = (project.dir.clone(), values.clone());
+        let sources = Sources { log: Arc::clone(&log), listeners, project: project_dir, session: session_of };
         let mut graph = Self { project, log, hubs: BTreeMap::new(), session, values, sources, data, only: None };
         graph.refresh(refresh).await?;
         for table in &graph.project.pipeline.tables {
@@ -201,7 +202,7 @@ impl Graph {
 
     /// Tables as they stand.
     pub fn statics(&self) -> Arc<dyn StaticTables> {
-        self.sources.statics()
+        self.sources.statics(&self.project)
     }
 
     /// The follower that writes a table's files.

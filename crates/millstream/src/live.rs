@@ -39,7 +39,7 @@ pub struct LiveTable {
     /// The table.
     pub table: Table,
     /// What the follower that writes its files is doing.
-    pub files: RwLock<Option<watch::Receiver<SinkStatus>>>,
+    pub files: watch::Receiver<SinkStatus>,
     /// Why its files stopped.
     pub problem: RwLock<Option<String>>,
 }
@@ -75,8 +75,10 @@ pub struct Tasks {
 }
 
 impl Live {
-    /// Starts everything: queries on the runtime `queries`, the rest here.
-    pub fn start(graph: Arc<Graph>, queries: &Handle) -> (Arc<Self>, Tasks) {
+    /// Starts everything: queries on the runtime `queries`, the rest here. Fails, with nothing started, where a table's folder does not
+    /// fit its log.
+    pub fn start(graph: Arc<Graph>, queries: &Handle) -> Result<(Arc<Self>, Tasks)> {
+        let sinks = graph.tables().map(|table| graph.sink(table)).collect::<Result<Vec<_>>>()?;
         let (stop_flows, flows_stopping) = watch::channel(false);
         let (stop_followers, followers_stopping) = watch::channel(false);
         let (mut flow_tasks, mut followers) = (JoinSet::new(), JoinSet::new());
@@ -112,14 +114,16 @@ impl Live {
                 queries,
             );
         }
-        let tables: Vec<_> = graph.tables().cloned().map(LiveTable::new).map(Arc::new).collect();
-        for live in &tables {
+        let tables = graph.tables().cloned().zip(&sinks);
+        let tables: Vec<_> = tables.map(|(table, sink)| Arc::new(LiveTable::new(table, sink.status()))).collect();
+        for (live, sink) in tables.iter().zip(sinks) {
             let (graph, live, stop) = (Arc::clone(&graph), Arc::clone(live), followers_stopping.clone());
             followers.spawn_on(
                 async move {
-                    if let Err(error) = live.follow(&graph, stop).await {
-                        tracing::error!("files of table {} stopped: {error:#}", live.table.name);
-                        *live.problem.write() = Some(format!("{error:#}"));
+                    let name = &live.table.name;
+                    if let Err(error) = sink.follow(stop, |offset| graph.passed(name, offset)).await {
+                        tracing::error!("files of table {name} stopped: {error}");
+                        *live.problem.write() = Some(error.to_string());
                     }
                 },
                 queries,
@@ -146,7 +150,7 @@ impl Live {
             }
         });
         let live = Arc::new(Self { graph, flows, tables, views, feeds });
-        (live, Tasks { stop_flows, stop_followers, flows: flow_tasks, followers })
+        Ok((live, Tasks { stop_flows, stop_followers, flows: flow_tasks, followers }))
     }
 }
 
@@ -174,19 +178,13 @@ impl LiveFlow {
 }
 
 impl LiveTable {
-    fn new(table: Table) -> Self {
-        Self { table, files: RwLock::default(), problem: RwLock::default() }
-    }
-
-    async fn follow(&self, graph: &Graph, stop: watch::Receiver<bool>) -> Result<()> {
-        let sink = graph.sink(&self.table)?;
-        *self.files.write() = Some(sink.status());
-        Ok(sink.follow(stop, |offset| graph.passed(&self.table.name, offset)).await?)
+    fn new(table: Table, files: watch::Receiver<SinkStatus>) -> Self {
+        Self { table, files, problem: RwLock::default() }
     }
 
     /// Offset up to which its files are committed.
     fn position(&self) -> i64 {
-        self.files.read().as_ref().map_or(0, |status| status.borrow().position)
+        self.files.borrow().position
     }
 }
 

@@ -253,12 +253,9 @@ fn streaming(live: &LiveTable, all: &Live) -> TableInfo {
     let mut info = table_info(&live.table, all, "streaming table");
     let flows = all.flows.iter().filter(|f| f.flow.target == live.table.name);
     info.rows_total = flows.filter_map(|f| f.stats.read().as_ref().map(|s| s.get().totals.rows_out)).sum();
-    if let Some(status) = live.files.read().as_ref() {
-        let status = status.borrow();
-        info.files = status.files;
-        info.waiting = status.waiting.clone();
-    }
-    info.waiting = live.problem.read().clone().or(info.waiting);
+    let status = live.files.borrow().clone();
+    info.files = status.files;
+    info.waiting = live.problem.read().clone().or(status.waiting);
     info
 }
 

@@ -7,32 +7,33 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use millstream_connectors::EmbeddedLog;
+use millstream_connectors::files::{FileSource, Statics};
 use millstream_connectors::kafka::{Bootstrap, EmbeddedSource, KafkaOptions};
 use millstream_connectors::table_log::{TableHub, TableSource as TableLogSource};
 use millstream_engine::{Source, StaticTables};
+use millstream_functions::Session;
 use millstream_sql::{Relation, RelationKind};
+
+use crate::settings::Loaded;
 
 /// Makes sources.
 #[derive(Clone)]
 pub struct Sources {
-    log: Arc<dyn EmbeddedLog>,
-    /// Addresses that mean the log of this process.
-    listeners: Vec<String>,
-    project: PathBuf,
-    lake: PathBuf,
+    /// The log of this process.
+    pub log: Arc<dyn EmbeddedLog>,
+    /// Addresses that mean it.
+    pub listeners: Vec<String>,
+    /// Folder of the project.
+    pub project: PathBuf,
+    /// Its time zone.
+    pub session: Session,
 }
 
 impl Sources {
-    /// For a project folder and its lake.
-    pub fn new(log: Arc<dyn EmbeddedLog>, listeners: Vec<String>, project: PathBuf, lake: PathBuf) -> Self {
-        Self { log, listeners, project, lake }
-    }
-
-    /// The source of a streaming relation.
+    /// The source of a streaming relation of a flow.
     pub fn stream(
         &self,
         flow: &str,
@@ -41,15 +42,9 @@ impl Sources {
     ) -> Result<Arc<dyn Source>> {
         let schema = Arc::clone(&relation.schema);
         Ok(match &relation.kind {
-            RelationKind::Kafka(options) => {
-                let options = KafkaOptions::parse(options)?;
-                match Bootstrap::decide(options.bootstrap.as_deref(), &self.listeners) {
-                    Bootstrap::Embedded => Arc::new(EmbeddedSource::new(Arc::clone(&self.log), schema, options)?),
-                    Bootstrap::Cluster(addresses) => anyhow::bail!("cluster {addresses}"),
-                }
-            }
+            RelationKind::Kafka(options) => self.kafka(relation, options)?,
             RelationKind::Files { format, location, options } => {
-                anyhow::bail!("files {location} {format:?} {options:?}")
+                Arc::new(FileSource::new(&self.project, location, *format, schema, options, &self.session)?)
             }
             RelationKind::Table(name) => {
                 let hub = hubs.get(name).with_context(|| format!("table {name} has no log to stream from"))?;
@@ -58,15 +53,25 @@ impl Sources {
         })
     }
 
-    /// Relations as they stand.
-    pub fn statics(&self) -> Arc<dyn StaticTables> {
-        Arc::new(self.clone())
+    fn kafka(&self, relation: &Relation, options: &BTreeMap<String, String>) -> Result<Arc<dyn Source>> {
+        let schema = Arc::clone(&relation.schema);
+        let options = KafkaOptions::parse(options)?;
+        Ok(match Bootstrap::decide(options.bootstrap.as_deref(), &self.listeners) {
+            Bootstrap::Embedded => Arc::new(EmbeddedSource::new(Arc::clone(&self.log), schema, options)?),
+            Bootstrap::Cluster(addresses) => anyhow::bail!("cluster {addresses}"),
+        })
     }
-}
 
-impl StaticTables for Sources {
-    fn table(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-        Err(DataFusionError::NotImplemented(format!("{relation:?} {:?} {:?}", self.project, self.lake)))
+    /// Relations as they stand.
+    pub fn statics(&self, project: &Loaded) -> Arc<dyn StaticTables> {
+        let sources = self.clone();
+        let statics = Statics::new(&project.pipeline, &project.dir, &project.lake(), &self.session);
+        Arc::new(statics.with_kafka(move |relation| {
+            let RelationKind::Kafka(options) = &relation.kind else {
+                return Err(DataFusionError::Internal(format!("{} is no topic", relation.name)));
+            };
+            sources.kafka(relation, options).map_err(|error| DataFusionError::Plan(format!("{error:#}")))
+        }))
     }
 }
 

@@ -73,7 +73,7 @@ async fn serve(
             println!("  lake   {}", project.lake().display());
             let listeners = vec![kafka.to_string(), format!("localhost:{}", kafka.port())];
             let graph = Graph::open(project, host.embedded.clone(), data.to_owned(), listeners, refresh).await?;
-            let (live, tasks) = Live::start(Arc::new(graph), queries);
+            let (live, tasks) = Live::start(Arc::new(graph), queries)?;
             *page.live.write() = Some(live);
             Some(tasks)
         }
