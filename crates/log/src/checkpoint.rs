@@ -4,13 +4,13 @@
 //! millstream-checkpoint 1
 //! next-entry 1234
 //! next-slot 17
-//! partition SLOT TOPIC PARTITION TOPIC_ID MODE LOG_START SEGMENT POSITION NEXT_OFFSET PRODUCERS
+//! partition SLOT TOPIC PARTITION TOPIC_ID MODE LOG_START SEGMENT POSITION NEXT_OFFSET PRODUCERS PRODUCERS_NEXT
 //! crc 0123abcd
 //! ```
 //! Before journal entry `next-entry` nothing of the journal is needed. A partition's line says: its mode (`durable`, or `relaxed`: not in
 //! the journal), its log start offset, the base offset of its last segment, that segment's synced length, the offset after the
-//! last record in it, and the offset at which the producers' state was written to a file of that name (`-`: there are no producers).
-//! The CRC32C is over all lines before its own. The file is replaced by a rename.
+//! last record in it, the offset in the name of the file with the producers' state (`-`: there were no producers), and the offset from
+//! which on batches are to be added to that state. The CRC32C is over all lines before its own. The file is replaced by a rename.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -29,7 +29,10 @@ pub(crate) struct RecoveryPoint {
     pub(crate) segment: i64,
     pub(crate) position: u64,
     pub(crate) next_offset: i64,
+    /// The file of the producers' state, if there were any.
     pub(crate) producers: Option<i64>,
+    /// Up to where that state is known.
+    pub(crate) producers_next: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +59,10 @@ impl Checkpoint {
         for line in &self.partitions {
             let mode = if line.relaxed { "relaxed" } else { "durable" };
             let producers = line.point.producers.map_or("-".to_owned(), |offset| offset.to_string());
-            let RecoveryPoint { segment, position, next_offset, .. } = line.point;
+            let RecoveryPoint { segment, position, next_offset, producers_next, .. } = line.point;
             let _ = writeln!(
                 text,
-                "partition {} {} {} {} {mode} {} {segment} {position} {next_offset} {producers}",
+                "partition {} {} {} {} {mode} {} {segment} {position} {next_offset} {producers} {producers_next}",
                 line.slot, line.partition.topic, line.partition.partition, line.topic_id, line.log_start,
             );
         }
@@ -102,6 +105,7 @@ impl Checkpoint {
                         "-" => None,
                         offset => Some(offset.parse().ok()?),
                     },
+                    producers_next: word()?.parse().ok()?,
                 },
             });
         }
@@ -163,7 +167,7 @@ mod tests {
             topic_id: Uuid::from_u128(u128::from(slot)),
             relaxed,
             log_start: 5,
-            point: RecoveryPoint { segment: 100, position: 4711, next_offset: 200, producers },
+            point: RecoveryPoint { segment: 100, position: 4711, next_offset: 200, producers, producers_next: 190 },
         };
         Checkpoint { next_entry: 42, next_slot: 9, partitions: vec![line(0, false, None), line(8, true, Some(150))] }
     }

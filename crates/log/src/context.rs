@@ -14,6 +14,8 @@ pub(crate) struct Context {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) dir: PathBuf,
     pub(crate) options: LogOptions,
+    /// Files held open at most, with regard to what the process may.
+    pub(crate) open_files_max: usize,
     pub(crate) handles: Handles,
     pub(crate) queue: Queue,
     /// Bytes of all partitions' tails.
@@ -22,8 +24,17 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(files: Arc<dyn Files>, dir: PathBuf, options: LogOptions) -> Arc<Context> {
-        let handles = Handles::new(files.clone(), options.open_files_max);
-        Arc::new(Context { files, dir, options, handles, queue: Queue::default(), tail_bytes: Arc::default() })
+        let open_files_max = options.open_files_max.min(open_files_allowed() / 2).max(16);
+        let handles = Handles::new(files.clone(), open_files_max);
+        Arc::new(Context {
+            files,
+            dir,
+            options,
+            open_files_max,
+            handles,
+            queue: Queue::default(),
+            tail_bytes: Arc::default(),
+        })
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -37,4 +48,10 @@ impl Context {
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.dir.join("journal")
     }
+}
+
+/// How many files the process may have open.
+fn open_files_allowed() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }

@@ -35,7 +35,7 @@ struct Open {
 
 impl Handles {
     pub(crate) fn new(files: Arc<dyn Files>, open_max: usize) -> Handles {
-        Handles { files, open_max: open_max.max(16), open: Mutex::default() }
+        Handles { files, open_max, open: Mutex::default() }
     }
 
     /// The file `key`, which is at `path`; made if `create`.

@@ -13,6 +13,7 @@ use crate::files::FileHandle;
 use crate::journal::{EntryBody, Ring};
 use crate::log::Shared;
 use crate::meta::PartitionMeta;
+use crate::partition::ProducersNews;
 use crate::scan::{Depth, Scan};
 use crate::sync_many::sync_many;
 use crate::{LogError, Partition};
@@ -60,7 +61,7 @@ pub(crate) struct Item {
     pub(crate) dirty: Dirty,
     /// Where the partition ended when the job was given.
     pub(crate) end: RecoveryPoint,
-    pub(crate) producers: Option<Option<Vec<u8>>>,
+    pub(crate) producers: ProducersNews,
 }
 
 /// How a job ended.
@@ -146,7 +147,7 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
     let files = &*shared.context.files;
     for item in &mut job.items {
         item.dirty.partition.flush_indexes();
-        if let Some(Some(producers)) = &item.producers {
+        if let ProducersNews::Changed(Some(producers)) = &item.producers {
             let name = Partition::producers_name(item.end.next_offset);
             replace(files, item.dirty.partition.dir(), &name, producers, false)
                 .or_else(|error| gone(&item.dirty, error))?;
@@ -192,19 +193,21 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
         files.sync_dir(&dir).map_err(|error| LogError::io("sync", &dir, &error))?;
     }
     for item in &job.items {
-        let producers = match &item.producers {
-            None => item.dirty.partition.recovery().producers,
-            Some(None) => None,
-            Some(Some(_)) => Some(item.end.next_offset),
+        let before = item.dirty.partition.recovery();
+        let next = item.end.next_offset;
+        let (producers, producers_next) = match &item.producers {
+            ProducersNews::NotRead => (before.producers, before.producers_next),
+            ProducersNews::Same => (before.producers, next),
+            ProducersNews::Changed(state) => (state.as_ref().map(|_| next), next),
         };
-        item.dirty.partition.set_recovery(RecoveryPoint { producers, ..item.end });
+        item.dirty.partition.set_recovery(RecoveryPoint { producers, producers_next, ..item.end });
     }
     snapshot(shared, job.next_entry).write(files, &shared.context.dir)?;
     for partition in shared.partitions.read().values() {
         partition.remove_obsolete();
     }
     for item in &job.items {
-        if item.producers.is_some() {
+        if matches!(item.producers, ProducersNews::Changed(_)) {
             remove_old_producers(shared, &item.dirty.partition);
         }
     }

@@ -21,7 +21,7 @@ use crate::segment::{self, Segment};
 use crate::tail::Tail;
 use crate::{LogError, PartitionConfig, TopicPartition};
 
-pub(crate) use stage::{Payload, Staged};
+pub(crate) use stage::{Payload, ProducersNews, Staged};
 
 /// An offset found by its time stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -294,7 +294,9 @@ impl Partition {
             let Ok(file) = self.index_file(base) else { continue };
             let mut state = self.state.write();
             let Some(derived) = state.segment_mut(base).and_then(|segment| segment.derived.as_mut()) else { continue };
-            match segment::write_entries(&*file, derived.flushed, &derived.pending) {
+            // An index of an earlier segment of the same offset may be there.
+            let emptied = if derived.flushed == 0 { file.set_length(0) } else { Ok(()) };
+            match emptied.and_then(|()| segment::write_entries(&*file, derived.flushed, &derived.pending)) {
                 Ok(()) => {
                     derived.flushed += derived.pending.len() as u32;
                     derived.pending = Vec::new();

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use millstream_protocol::records::{self, BatchHeader};
 
+use super::read::View;
 use super::{Partition, end_of};
 use crate::checkpoint::read_file;
 use crate::files::FileHandle;
@@ -34,6 +35,17 @@ struct End {
     segment: i64,
     position: u64,
     stamps: Stamps,
+}
+
+/// What a checkpoint is to note of a partition's producers.
+#[derive(Debug)]
+pub(crate) enum ProducersNews {
+    /// Nobody asked for them since the start: the file there is still holds, up to where it did.
+    NotRead,
+    /// The file there is holds up to now.
+    Same,
+    /// Their state up to now; `None` if there are no producers.
+    Changed(Option<Vec<u8>>),
 }
 
 /// A segment's base offset, and its file.
@@ -248,13 +260,15 @@ impl Partition {
         Ok(Some(files))
     }
 
-    /// The producers' state as bytes if it changed since this was last asked; `Some(None)` if there are none any more.
-    pub(crate) fn changed_producers(&self, now_ms: i64) -> Option<Option<Vec<u8>>> {
+    /// What is to be noted of the producers as of now.
+    pub(crate) fn producers_news(&self, now_ms: i64) -> ProducersNews {
         let mut writer = self.writer.lock();
-        let writer = writer.as_deref_mut().filter(|writer| writer.producers_changed)?;
-        writer.producers_changed = false;
+        let Some(writer) = writer.as_deref_mut() else { return ProducersNews::NotRead };
+        if !std::mem::take(&mut writer.producers_changed) {
+            return ProducersNews::Same;
+        }
         writer.producers.expire(now_ms - self.context.options.producer_expiration_ms);
-        Some((!writer.producers.is_empty()).then(|| writer.producers.encode()))
+        ProducersNews::Changed((!writer.producers.is_empty()).then(|| writer.producers.encode()))
     }
 
     /// Has the producers' state written again, after a checkpoint that failed.
@@ -345,21 +359,22 @@ impl Partition {
             let segments: Vec<(i64, u64)> = state.segments.iter().map(|s| (s.base_offset, s.size)).collect();
             (End { next_offset: state.high_watermark, segment, position, stamps }, segments)
         };
-        let producers = self.load_producers(&segments, now_ms)?;
-        Ok(Writer { end, producers, producers_changed: false })
+        let (producers, producers_changed) = self.load_producers(&segments, now_ms)?;
+        Ok(Writer { end, producers, producers_changed })
     }
 
-    /// The producers as of the recovery point, and what stands behind it.
-    fn load_producers(&self, segments: &[(i64, u64)], now_ms: i64) -> Result<Producers, LogError> {
+    /// The producers as they were last written to a file, and what the log has behind that; and whether it has something.
+    fn load_producers(&self, segments: &[(i64, u64)], now_ms: i64) -> Result<(Producers, bool), LogError> {
         let point = self.recovery();
-        let (mut producers, mut from) = (Producers::default(), point.next_offset);
+        let (mut producers, mut from) = (Producers::default(), point.producers_next);
+        let mut changed = false;
         if let Some(offset) = point.producers {
             let path = self.dir.join(Partition::producers_name(offset));
             match read_file(&*self.context.files, &path)?.as_deref().and_then(Producers::decode) {
                 Some(read) => producers = read,
                 None => {
                     tracing::warn!(partition = %self.name, path = %path.display(), "the producers' state is read from the log again");
-                    from = 0;
+                    (from, changed) = (0, true);
                 }
             }
         }
@@ -367,16 +382,20 @@ impl Partition {
             if segments.get(number + 1).is_some_and(|(next, _)| *next <= from) || *size == 0 {
                 continue;
             }
-            let file = self.log_file(*base_offset, false)?;
-            let start = if *base_offset == point.segment && from == point.next_offset { point.position } else { 0 };
+            let view = View { base_offset: *base_offset, size: *size };
+            let (file, start) = match from > *base_offset {
+                true => self.seek(view, from)?,
+                false => (self.log_file(*base_offset, false)?, 0),
+            };
             let mut scan = Scan::new(&*file, start, *size, Depth::Header);
             while let Some((_, header)) = scan.next().map_err(|error| self.scan_error(*base_offset, error))? {
                 if header.has_producer() && header.base_offset >= from {
                     producers.note(&header, header.base_offset, now_ms);
+                    changed = true;
                 }
             }
         }
         producers.expire(now_ms - self.context.options.producer_expiration_ms);
-        Ok(producers)
+        Ok((producers, changed))
     }
 }

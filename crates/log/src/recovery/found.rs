@@ -84,7 +84,7 @@ impl Found {
         };
         let (first, last) = (*first, *last);
         self.line.log_start = first;
-        self.line.point = RecoveryPoint { segment: first, position: 0, next_offset: first, producers: None };
+        self.line.point = at_the_beginning(first);
         self.end = End { segment: last, position: 0, next_offset: last };
         self.walk(context, report)
     }
@@ -278,8 +278,7 @@ impl Found {
         report.damage.push(format!("{} has {length} bytes, {} were synced", path.display(), self.end.position));
         let expected = self.end.next_offset;
         self.end = End { position: 0, next_offset: self.end.segment, ..self.end };
-        self.line.point =
-            RecoveryPoint { segment: self.end.segment, position: 0, next_offset: self.end.segment, producers: None };
+        self.line.point = at_the_beginning(self.end.segment);
         self.walk(context, report)?;
         if self.end.next_offset < expected {
             report.damage.push(format!(
@@ -318,6 +317,7 @@ impl Found {
             let path = self.path(base);
             context.handles.forget(self.line.slot, base);
             context.files.remove_file(&path).map_err(|error| LogError::io("remove", &path, &error))?;
+            let _ = context.files.remove_file(&self.dir.join(format!("{base:020}.index")));
             self.files.remove(&base);
             self.written.remove(&base);
             if length > 0 {
@@ -365,4 +365,9 @@ impl Found {
         }
         segments
     }
+}
+
+/// The recovery point of a log of which nothing is known but where it begins.
+fn at_the_beginning(segment: i64) -> RecoveryPoint {
+    RecoveryPoint { segment, position: 0, next_offset: segment, producers: None, producers_next: segment }
 }

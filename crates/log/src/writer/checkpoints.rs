@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{InFlight, Writer};
 use crate::LogError;
 use crate::checkpoint::RecoveryPoint;
-use crate::partition::end_of;
+use crate::partition::{ProducersNews, end_of};
 use crate::syncer::{Dirty, Item, Job, Outcome};
 
 /// Pause before a checkpoint that failed is tried again.
@@ -28,9 +28,9 @@ impl Writer {
                 let end = {
                     let state = dirty.partition.state().read();
                     let (segment, position) = end_of(&state);
-                    RecoveryPoint { segment, position, next_offset: state.high_watermark, producers: None }
+                    RecoveryPoint { segment, position, next_offset: state.high_watermark, ..RecoveryPoint::default() }
                 };
-                let producers = dirty.partition.changed_producers(now_ms);
+                let producers = dirty.partition.producers_news(now_ms);
                 Item { dirty, end, producers }
             })
             .collect();
@@ -64,7 +64,7 @@ impl Writer {
                 self.topics_dirty |= job.topics;
                 self.removals.extend(job.remove);
                 for item in job.items {
-                    if item.producers.is_some() {
+                    if matches!(item.producers, ProducersNews::Changed(_)) {
                         item.dirty.partition.touch_producers();
                     }
                     let partition = item.dirty.partition.clone();

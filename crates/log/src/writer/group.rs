@@ -12,8 +12,6 @@ use crate::queue::Pending;
 use crate::syncer::Dirty;
 use crate::{Ack, LogError};
 
-/// Partitions that are written to between two checkpoints, at most about: each holds a file open.
-const DIRTY_MAX: usize = 4096;
 /// Bytes written past the journal between two checkpoints, at most about: recovery has to walk them.
 const DIRECT_BYTES_MAX: u64 = 256 << 20;
 
@@ -196,7 +194,8 @@ impl Writer {
                 }
             }
         }
-        if self.dirty.len() > DIRTY_MAX || self.direct_bytes > DIRECT_BYTES_MAX {
+        // Each holds a file open.
+        if self.dirty.len() > self.shared.context.open_files_max / 2 || self.direct_bytes > DIRECT_BYTES_MAX {
             wait = 0;
         }
         self.due_in_ms(wait);

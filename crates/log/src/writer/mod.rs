@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::LogError;
 use crate::journal::{Journal, MetaRecord};
 use crate::log::Shared;
 use crate::queue::{Command, Reply};
 use crate::syncer::Dirty;
 use crate::tail_cache::TailCache;
-use crate::LogError;
 
 /// Most bytes of appends in one group: they are all in memory once more.
 const GROUP_BYTES_MAX: usize = 64 << 20;
