@@ -35,6 +35,8 @@ pub struct BrokerConfig {
     pub offsets_retention_ms: i64,
     /// `log.retention.check.interval.ms`: how often retention and expiry look.
     pub retention_check_interval_ms: u64,
+    /// Size from which on an internal log (topics, offsets) is written anew and its past forgotten.
+    pub internal_log_bytes_max: u64,
     /// The time in milliseconds since 1970.
     pub clock: Clock,
     /// Where chance comes from (member ids); a test gives a fixed one.
@@ -57,6 +59,7 @@ impl Default for BrokerConfig {
             offset_metadata_bytes_max: 4096,
             offsets_retention_ms: 7 * 86_400_000,
             retention_check_interval_ms: 60_000,
+            internal_log_bytes_max: 16 << 20,
             clock: Clock::system(),
             seed: fastrand::u64(..),
         }

@@ -109,18 +109,20 @@ impl Broker {
     /// One atomic append over all partitions named; durable when it returns. Gives each part's first offset.
     pub async fn append(&self, parts: Vec<Part>) -> Result<Vec<i64>, BrokerError> {
         let mut appends = Vec::with_capacity(parts.len());
+        let mut counted = Vec::with_capacity(parts.len());
         for part in parts {
             let found = self.topics.get(&part.topic).ok_or_else(|| BrokerError::UnknownTopic(part.topic.clone()))?;
             let partition = found.partition(part.partition)?;
             let records = batches(&part.batches).map_while(Result::ok);
-            let records = records.map(|(header, _)| header.record_count.max(0) as u64).sum();
-            found.counters.add_in(records, part.batches.len() as u64);
+            let records: u64 = records.map(|(header, _)| header.record_count.max(0) as u64).sum();
+            counted.push((found.counters.clone(), records, part.batches.len() as u64));
             appends.push(Append::new(partition.topic_partition().clone(), part.batches));
         }
         if appends.is_empty() {
             return Ok(Vec::new());
         }
         let appended = self.log.append(appends).await?;
+        counted.iter().for_each(|(counters, records, bytes)| counters.add_in(*records, *bytes));
         Ok(appended.iter().map(|part| part.base_offset).collect())
     }
 

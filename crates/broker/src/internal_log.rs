@@ -12,12 +12,10 @@ use uuid::Uuid;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 1 << 20;
-/// Size of a segment: small, since only whole segments are given back to the disk.
-const SEGMENT_BYTES: u64 = 4 << 20;
+/// Segments of an internal log up to its largest size: several, since only whole segments are given back to the disk.
+const SEGMENTS: u64 = 4;
 /// Bytes of a batch in which what holds is written anew.
 const BATCH_BYTES: usize = 256 << 10;
-/// Size from which on it is worth writing anew.
-const REWRITE_BYTES: u64 = 16 << 20;
 
 /// A record: key and value, no value for what is no more.
 pub(crate) type KeyValue = (Bytes, Option<Bytes>);
@@ -28,16 +26,17 @@ pub(crate) struct InternalLog {
     log: Log,
     name: TopicPartition,
     partition: Arc<Partition>,
+    bytes_max: u64,
 }
 
 impl InternalLog {
-    /// Opens or makes it. Blocks.
-    pub fn open(log: &Log, topic: &'static str) -> Result<Self, LogError> {
+    /// Opens or makes it; from `bytes_max` on it is to be written anew. Blocks.
+    pub fn open(log: &Log, topic: &'static str, bytes_max: u64) -> Result<Self, LogError> {
         let name = TopicPartition::new(topic, 0);
         let config = PartitionConfig {
             retention_ms: None,
             retention_bytes: None,
-            segment_bytes: SEGMENT_BYTES,
+            segment_bytes: (bytes_max / SEGMENTS).max(1),
             ..PartitionConfig::default()
         };
         let partition = match log.partition(&name) {
@@ -47,7 +46,7 @@ impl InternalLog {
             }
             None => log.create_partition(&name, Uuid::new_v4(), config)?,
         };
-        Ok(InternalLog { log: log.clone(), name, partition })
+        Ok(InternalLog { log: log.clone(), name, partition, bytes_max })
     }
 
     /// Gives every record in order, with its offset. Blocks.
@@ -92,7 +91,7 @@ impl InternalLog {
 
     /// Whether it is time to write anew what holds.
     pub fn is_large(&self) -> bool {
-        self.partition.size_bytes() > REWRITE_BYTES
+        self.partition.size_bytes() > self.bytes_max
     }
 
     /// Forgets everything before `offset`: there what holds was written anew. Blocks.

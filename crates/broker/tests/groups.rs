@@ -218,3 +218,37 @@ async fn offsets_of_a_group_without_members_expire() {
     }
     panic!("the group is still there");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn internal_logs_stay_small_and_lose_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config =
+        || BrokerConfig { internal_log_bytes_max: 20_000, retention_check_interval_ms: 20, ..BrokerConfig::default() };
+    let server = Server::start_with(dir.path(), config()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t", "other"])).await;
+    let joined = member(&mut client).await;
+    for offset in 0..600 {
+        assert_eq!(commit(&mut client, "g", Some(&joined), offset).await, ErrorCode::None);
+        assert_eq!(commit(&mut client, "simple", None, offset).await, ErrorCode::None);
+        let value = (1_000_000_000 + offset).to_string();
+        server.broker.set_topic_configs("other", &[("segment.ms".into(), value)]).await.expect("set");
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    for name in ["__consumer_offsets-0", "__metadata-0"] {
+        let folder = dir.path().join("topics").join(name);
+        let files = std::fs::read_dir(&folder).expect("the folder is there");
+        let logs = files.filter_map(Result::ok).filter(|file| file.path().extension().is_some_and(|end| end == "log"));
+        let bytes: u64 = logs.map(|file| file.metadata().map_or(0, |about| about.len())).sum();
+        assert!(bytes < 60_000, "{name}: {bytes}");
+    }
+    server.stop().await;
+
+    let server = Server::start_with(dir.path(), config()).await;
+    let mut client = server.connect().await;
+    assert_eq!(committed(&mut client, "g").await.0, 599);
+    assert_eq!(committed(&mut client, "simple").await.0, 599);
+    assert_eq!(beat(&mut client, &joined).await, ErrorCode::None);
+    assert_eq!(client.metadata(None).await.topics.len(), 2);
+    server.stop().await;
+}

@@ -57,9 +57,12 @@ impl Api for Fetch {
             }
             let moved = select_all(marks.iter_mut().map(|mark| Box::pin(mark.changed())));
             let woken = async {
-                tokio::select! { _ = moved => {} _ = stopping.wait_for(|stop| *stop) => {} }
+                tokio::select! { (moved, ..) = moved => moved.is_err(), _ = stopping.wait_for(|stop| *stop) => false }
             };
-            let _ = timeout_at(deadline, woken).await;
+            // A mark that is closed belongs to a topic that was deleted; there may be a new one under its name.
+            if timeout_at(deadline, woken).await == Ok(true) {
+                marks = watch_all(&context, &request);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use millstream_protocol::messages::join_group::JoinGroupResponseMember;
 use millstream_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
-use super::{Api, Context, group_code};
+use super::{Api, Context, group_code, own};
 use crate::groups::group::Join;
 
 /// A dynamic member comes back with the id it is given (KIP-394).
@@ -31,7 +31,7 @@ impl Api for JoinGroup {
             client_host: format!("/{}", context.peer.ip()),
             session_timeout_ms: request.session_timeout_ms,
             protocol_type: request.protocol_type,
-            protocols: request.protocols.into_iter().map(|one| (one.name, one.metadata)).collect(),
+            protocols: request.protocols.into_iter().map(|one| (one.name, own(&one.metadata))).collect(),
             fresh_member_id: String::new(),
         };
         match context.broker.groups.join(&request.group_id, join).await {

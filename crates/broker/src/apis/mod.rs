@@ -35,6 +35,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use millstream_protocol::codec::{DecodeError, Field, Frame, Reader, Wire};
 use millstream_protocol::messages::{Message, Request};
@@ -206,6 +207,11 @@ pub(crate) fn words(error: &dyn std::fmt::Display) -> Option<String> {
         text.truncate(end);
     }
     Some(text)
+}
+
+/// Bytes of a request that outlive it: without a copy they would keep its whole frame.
+pub(crate) fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }
 
 /// What a client is told about a group's refusal.

@@ -1,8 +1,10 @@
 //! Produce: batches are checked and appended as they were sent. Every partition of a request has a result of its own.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use futures::future::join_all;
-use millstream_log::{Ack, Append, AppendedPart, LogError};
+use millstream_log::{Ack, Append, Appended};
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceResponse};
 use millstream_protocol::messages::{Message, ProduceRequest, ProduceResponse};
@@ -12,6 +14,7 @@ use uuid::Uuid;
 use super::{Api, Context, LEADER_EPOCH, words};
 use crate::BrokerError;
 use crate::error::log_code;
+use crate::stats::TopicCounters;
 use crate::topics::{Topic, name};
 
 /// Topic ids instead of names.
@@ -62,7 +65,7 @@ impl Api for Produce {
             for (name, topic_id, partitions) in topics {
                 let partition_responses = join_all(partitions.into_iter().map(|(index, begun)| async move {
                     match begun {
-                        Ok(begun) => answer(index, begun.appended.await, begun.append_time_ms),
+                        Ok(begun) => begun.answer(index).await,
                         Err(refusal) => refused(index, refusal),
                     }
                 }))
@@ -74,9 +77,37 @@ impl Api for Produce {
     }
 }
 
+/// An append that is on its way.
 struct Begun {
-    appended: millstream_log::Appended,
+    appended: Appended,
     append_time_ms: i64,
+    counters: Arc<TopicCounters>,
+    records: u64,
+    bytes: u64,
+}
+
+impl Begun {
+    async fn answer(self, index: i32) -> PartitionProduceResponse {
+        match self.appended.await.as_deref() {
+            Ok([part, ..]) => {
+                if !part.duplicate {
+                    self.counters.add_in(self.records, self.bytes);
+                }
+                PartitionProduceResponse {
+                    index,
+                    base_offset: part.base_offset,
+                    log_append_time_ms: self.append_time_ms,
+                    log_start_offset: part.log_start_offset,
+                    ..PartitionProduceResponse::default()
+                }
+            }
+            Ok([]) => refused(index, Refusal::new(ErrorCode::UnknownServerError, &"the log gave no result")),
+            Err(error) => {
+                tracing::warn!(%error, "append refused");
+                refused(index, Refusal::new(log_code(error), error))
+            }
+        }
+    }
 }
 
 fn append(context: &Context, acks: i16, name: &str, id: Uuid, data: PartitionProduceData) -> Result<Begun, Refusal> {
@@ -110,9 +141,15 @@ fn append(context: &Context, acks: i16, name: &str, id: Uuid, data: PartitionPro
         set_log_append_time(&mut stamped, now_ms);
         records = stamped.freeze();
     }
-    topic.counters.add_in(header.record_count as u64, records.len() as u64);
+    let bytes = records.len() as u64;
     let part = Append { partition: partition.topic_partition().clone(), batches: records, leader_epoch: LEADER_EPOCH };
-    Ok(Begun { appended: context.broker.log.append_with(vec![part], ack), append_time_ms })
+    Ok(Begun {
+        appended: context.broker.log.append_with(vec![part], ack),
+        append_time_ms,
+        counters: topic.counters.clone(),
+        records: header.record_count as u64,
+        bytes,
+    })
 }
 
 fn check(version: i16, topic: &Topic, records: &Bytes, now_ms: i64) -> Result<BatchHeader, Refusal> {
@@ -148,23 +185,6 @@ fn check(version: i16, topic: &Topic, records: &Bytes, now_ms: i64) -> Result<Ba
         return Err(Refusal::new(ErrorCode::InvalidTimestamp, &why));
     }
     Ok(header)
-}
-
-fn answer(index: i32, result: Result<Vec<AppendedPart>, LogError>, append_time_ms: i64) -> PartitionProduceResponse {
-    match result.as_deref() {
-        Ok([part, ..]) => PartitionProduceResponse {
-            index,
-            base_offset: part.base_offset,
-            log_append_time_ms: append_time_ms,
-            log_start_offset: part.log_start_offset,
-            ..PartitionProduceResponse::default()
-        },
-        Ok([]) => refused(index, Refusal::new(ErrorCode::UnknownServerError, &"the log gave no result")),
-        Err(error) => {
-            tracing::warn!(%error, "append refused");
-            refused(index, Refusal::new(log_code(error), error))
-        }
-    }
 }
 
 fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {

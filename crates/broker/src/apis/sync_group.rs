@@ -2,7 +2,7 @@
 
 use millstream_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 
-use super::{Api, Context, group_code};
+use super::{Api, Context, group_code, own};
 use crate::groups::group::Sync;
 
 pub(crate) struct SyncGroup;
@@ -17,7 +17,7 @@ impl Api for SyncGroup {
             generation: request.generation_id,
             protocol_type: request.protocol_type,
             protocol: request.protocol_name,
-            assignments: request.assignments.into_iter().map(|one| (one.member_id, one.assignment)).collect(),
+            assignments: request.assignments.into_iter().map(|one| (one.member_id, own(&one.assignment))).collect(),
         };
         match context.broker.groups.sync(&request.group_id, sync).await {
             Ok(synced) => SyncGroupResponse {

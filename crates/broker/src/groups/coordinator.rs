@@ -134,7 +134,7 @@ pub struct Coordinator {
 impl Coordinator {
     /// Reads groups and offsets. Blocks.
     pub(crate) fn open(log: &Log, config: Arc<BrokerConfig>) -> Result<Self, BrokerError> {
-        let log = InternalLog::open(log, OFFSETS_TOPIC)?;
+        let log = InternalLog::open(log, OFFSETS_TOPIC, config.internal_log_bytes_max)?;
         let mut groups: HashMap<String, Held> = HashMap::new();
         let now_ms = config.clock.now_ms();
         log.replay(|position, key, value| match Entry::decode(key, value) {

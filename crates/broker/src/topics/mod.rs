@@ -65,7 +65,7 @@ pub struct Topics {
 impl Topics {
     /// Reads the records and brings the log's partitions in line with them. Blocks.
     pub(crate) fn open(log: Log, config: Arc<BrokerConfig>) -> Result<Self, BrokerError> {
-        let metadata = InternalLog::open(&log, METADATA_TOPIC)?;
+        let metadata = InternalLog::open(&log, METADATA_TOPIC, config.internal_log_bytes_max)?;
         let mut records: BTreeMap<String, TopicRecord> = BTreeMap::new();
         let mut deleted: HashSet<Uuid> = HashSet::new();
         let mut producer_ids = ProducerIds::default();
