@@ -27,6 +27,8 @@ struct Model {
     parts: BTreeMap<u64, Vec<i32>>,
     acknowledged: BTreeMap<u64, Vec<i64>>,
     next: u64,
+    /// Next sequence of each partition's idempotent producer: every append brings it one record, so it is the next offset.
+    sequences: HashMap<i32, i32>,
 }
 
 fn number(value: &str) -> u64 {
@@ -41,6 +43,7 @@ impl Model {
         for p in 0..PARTITIONS {
             let Some(partition) = log.partition(&tp("t", p)) else {
                 assert!(self.acknowledged.is_empty(), "{context}: partition {p} is gone");
+                self.sequences.remove(&p);
                 continue;
             };
             let start = partition.log_start_offset();
@@ -54,7 +57,15 @@ impl Model {
                 last = Some(number);
                 seen.entry(number).or_default().push((p, *offset));
             }
-            assert_eq!(partition.high_watermark(), start + records.len() as i64, "{context}");
+            let end = partition.high_watermark();
+            assert_eq!(end, start + records.len() as i64, "{context}");
+            self.sequences.insert(p, end as i32);
+            if let Some((offset, value)) = records.last() {
+                // The producers' state is as complete as the log.
+                let again = append_one(log, &tp("t", p), stamped(i64::from(p), 0, *offset as i32, &[value]));
+                let again = again.unwrap_or_else(|error| panic!("{context}: {error}"));
+                assert!(again.duplicate && again.base_offset == *offset, "{context}: {again:?}");
+            }
         }
         for (number, parts) in &self.parts {
             let seen = seen.get(number).map_or(&[][..], |seen| seen);
@@ -107,7 +118,9 @@ impl Model {
             // Some beyond what the journal takes, some beyond a segment.
             let size = [10, 100, 1000, 1900, 2500, 7000][random.below(6) as usize];
             let value = format!("{number} {}", "x".repeat(size));
-            parts.push(Append::new(tp("t", *p), batch(1, &[&value])));
+            let sequence = self.sequences.entry(*p).or_default();
+            parts.push(Append::new(tp("t", *p), stamped(i64::from(*p), 0, *sequence, &[&value])));
+            *sequence += 1;
         }
         self.parts.insert(number, partitions);
         Some((number, log.append(parts)))
@@ -153,7 +166,7 @@ fn live(memory: &Memory, model: &mut Model, random: &mut Random, context: &str) 
     for _ in 0..random.below(150) {
         waiting.extend(model.append(&log, random));
         if random.chance(20) {
-            collect(&mut waiting, model);
+            collect(memory, &mut waiting, model);
         }
         if random.chance(3) {
             let _ = log.checkpoint();
@@ -169,7 +182,7 @@ fn live(memory: &Memory, model: &mut Model, random: &mut Random, context: &str) 
             break;
         }
     }
-    collect(&mut waiting, model);
+    collect(memory, &mut waiting, model);
     if random.chance(20) {
         let _ = log.close();
     }
@@ -182,10 +195,13 @@ fn model_check_unless_dead(memory: &Memory, model: &mut Model, log: &Log, contex
     }
 }
 
-fn collect(waiting: &mut Vec<(u64, Appended)>, model: &mut Model) {
+fn collect(memory: &Memory, waiting: &mut Vec<(u64, Appended)>, model: &mut Model) {
     for (number, appended) in waiting.drain(..) {
-        if let Ok(parts) = appended.wait() {
-            model.acknowledged.insert(number, parts.iter().map(|part| part.base_offset).collect());
+        match appended.wait() {
+            Ok(parts) => {
+                model.acknowledged.insert(number, parts.iter().map(|part| part.base_offset).collect());
+            }
+            Err(error) => assert!(memory.is_dead(), "append {number}: {error}"),
         }
     }
 }

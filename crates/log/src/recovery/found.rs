@@ -64,7 +64,12 @@ impl Found {
     /// Looks which segments are there.
     pub(super) fn list(&mut self, context: &Context) -> Result<(), LogError> {
         let names = context.files.list(&self.dir).map_err(|error| LogError::io("list", &self.dir, &error))?;
+        let producers = self.line.point.producers.map(Partition::producers_name);
         for name in names {
+            if name.ends_with(".producers") && Some(&name) != producers.as_ref() {
+                // Of a checkpoint that was not finished; were its offset come to again, it could be another state.
+                let _ = context.files.remove_file(&self.dir.join(&name));
+            }
             let Some(base) =
                 name.strip_suffix(".log").filter(|base| base.len() == 20).and_then(|base| base.parse().ok())
             else {
