@@ -71,10 +71,10 @@ class Server:
 
 
 def committed(folder):
-    """The files that `_spark_metadata` names, as Spark reads it: from the last compact file on."""
+    """The files that `_spark_metadata` names, as Spark reads it: from the last compact file on. A materialized view has none: all files."""
     meta = pathlib.Path(folder) / "_spark_metadata"
     if not meta.is_dir():
-        return []
+        return sorted(pathlib.Path(folder).glob("part-*"))
     entries = sorted((int(p.name.split(".")[0]), p) for p in meta.iterdir() if p.name.split(".")[0].isdigit())
     assert [n for n, _ in entries] == list(range(len(entries))), f"gap in {meta}: {[n for n, _ in entries]}"
     last_compact = max((n for n, p in entries if p.name.endswith(".compact")), default=0)

@@ -6,14 +6,18 @@ import sys
 
 import pytest
 
-from conftest import missing
+from conftest import missing, peer
 
+# Clients that are part of a peer's own installation.
+PEERS = {"java_tools.sh": "kafka", "spark.sh": "spark"}
 CLIENTS = sorted((pathlib.Path(__file__).parent / "clients").glob("*.*"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("script", [c for c in CLIENTS if c.suffix in (".py", ".sh")], ids=lambda c: c.name)
 def test_client(script, server, tmp_path):
+    if script.name in PEERS:
+        peer(PEERS[script.name])
     broker = server("broker", "--data", tmp_path / "data")
     command = [sys.executable, script] if script.suffix == ".py" else ["bash", script]
     done = subprocess.run([*command, broker.kafka], capture_output=True, text=True, timeout=240)
