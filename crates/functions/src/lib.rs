@@ -4,6 +4,7 @@
 //! Types: STRING is `Utf8`, TIMESTAMP is `Timestamp(Microsecond, "UTC")`, TIMESTAMP_NTZ the same without a zone, DATE `Date32`, DECIMAL
 //! `Decimal128`. Values that stop a row are [`SparkError`]s; [`SparkError::find`] gets them out of a `DataFusionError`.
 
+mod aggregates;
 mod cast;
 pub mod ddl;
 mod error;

@@ -7,7 +7,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use crate::functions::from_text::FromTextCall;
-use crate::functions::{arithmetic, parse_time, regex, strings, window};
+use crate::functions::{arithmetic, arrays, dates, hash, json, math, parse_time, regex, strings, window};
 use crate::session::Session;
 use crate::udf::Function;
 
@@ -39,7 +39,7 @@ fn functions() -> Vec<Function> {
         window::sliding_windows(),
         window::window_time(),
     ];
-    for family in [strings::all(), regex::all()] {
+    for family in [strings::all(), regex::all(), math::all(), dates::all(), arrays::all(), json::all(), hash::all()] {
         out.extend(family);
     }
     out
@@ -55,7 +55,7 @@ pub fn all_scalar_udfs(session: &Session) -> Vec<Arc<ScalarUDF>> {
 
 /// Every aggregate function, by Spark's names.
 pub fn all_aggregate_udfs() -> Vec<Arc<AggregateUDF>> {
-    Vec::new()
+    crate::aggregates::all()
 }
 
 /// Registers all functions, over what stands under their names.

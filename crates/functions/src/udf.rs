@@ -84,7 +84,6 @@ pub(crate) struct Returns<'a> {
     pub(crate) types: Vec<DataType>,
     pub(crate) scalars: &'a [Option<&'a ScalarValue>],
     pub(crate) fields: &'a [FieldRef],
-    pub(crate) session: &'a Session,
 }
 
 impl Returns<'_> {
@@ -218,7 +217,6 @@ impl ScalarUDFImpl for FunctionUdf {
             types: args.arg_fields.iter().map(|f| f.data_type().clone()).collect(),
             scalars: args.scalar_arguments,
             fields: args.arg_fields,
-            session: &self.session,
         };
         let data_type = (self.function.returns)(&returns)?;
         Ok(Arc::new(Field::new(self.function.name, data_type, !self.function.never_null)))

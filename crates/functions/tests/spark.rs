@@ -9,7 +9,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, LogicalPlanBuilder, Operator, Volatility, create_udf, lit,
+    BinaryExpr, ColumnarValue, Expr, LogicalPlanBuilder, Operator, ScalarUDF, Signature, SimpleScalarUDF, Volatility,
+    lit,
 };
 use datafusion::prelude::{SessionConfig, SessionContext};
 use millstream_functions::ddl::{parse_type, type_name};
@@ -27,8 +28,13 @@ fn context(session: &Session) -> SessionContext {
     // Stands for CAST and TRY_CAST until they are put in by `meaning`.
     for name in ["plain_cast", "plain_try_cast"] {
         let never = std::sync::Arc::new(|_: &[ColumnarValue]| Err(DataFusionError::Internal("replaced".into())));
-        let types = vec![DataType::Null, DataType::Utf8];
-        context.register_udf(create_udf(name, types, DataType::Null, Volatility::Immutable, never));
+        let signature = Signature::any(2, Volatility::Immutable);
+        context.register_udf(ScalarUDF::from(SimpleScalarUDF::new_with_signature(
+            name,
+            signature,
+            DataType::Float64,
+            never,
+        )));
     }
     context
 }
@@ -42,6 +48,8 @@ fn respell(expression: &str) -> String {
         text = format!("{before}'{}'{after}", quoted.replace('\'', "''"));
     }
     text = text.replace("\\\\", "\\");
+    // DataFusion's planner has its own of these names.
+    text = text.replace("substring(", "mid(");
     let double = regex::Regex::new(r"\b(\d[\d.]*(?:e-?\d+)?)D\b").unwrap();
     text = double.replace_all(&text, "plain_cast('$1', 'DOUBLE')").into_owned();
     let typed = regex::Regex::new(r"\b(TIMESTAMP|DATE)('[^']*')").unwrap();

@@ -1,9 +1,14 @@
 //! The scalar functions, one file per function or small family. [`crate::registry`] is the table of all.
 
 pub(crate) mod arithmetic;
+pub(crate) mod arrays;
 pub(crate) mod conditional;
+pub(crate) mod dates;
 pub(crate) mod from_text;
+pub(crate) mod hash;
+pub(crate) mod json;
 mod kernel;
+pub(crate) mod math;
 pub(crate) mod parse_time;
 pub(crate) mod regex;
 pub(crate) mod strings;
