@@ -11,8 +11,8 @@ use futures::stream::{self, BoxStream, FuturesUnordered};
 use millstream_engine::{Position, RecordId, Source, SourceBatch, SourceError};
 use tokio::sync::mpsc;
 
-use super::offsets::{limit, parse_partition_name, partition_name};
-use super::options::{KafkaOptions, Starting, Topics};
+use super::offsets::{Begin, begin, data_loss, ends, limit, no_record, parse_partition_name, partition_name};
+use super::options::{KafkaOptions, Topics};
 use crate::decode::{Columns, Decoder};
 use crate::embedded::{EmbeddedError, EmbeddedLog, TopicSpec};
 
@@ -70,64 +70,22 @@ impl EmbeddedSource {
 
     /// First offsets that are there and ends, the latter never below `from`.
     fn high_watermarks(&self, from: &Position) -> Result<(Position, Position), SourceError> {
-        let mut end = Position::new();
-        let mut starts = Position::new();
-        for (topic, partition) in self.partitions() {
-            let name = partition_name(&topic, partition);
+        let offsets = self.partitions().into_iter().map(|(topic, partition)| {
             let offsets = self.log.offsets(&topic, partition).map_err(source_error)?;
-            let begun = from.get(&name).copied();
-            if let Some(begun) = begun
-                && begun > offsets.high_watermark
-                && self.options.fail_on_data_loss
-            {
-                return Err(SourceError::Fatal(data_loss(&topic, partition, offsets.high_watermark, begun)));
-            }
-            starts.insert(name.clone(), offsets.log_start);
-            end.insert(name, offsets.high_watermark.max(begun.unwrap_or(offsets.log_start)));
-        }
-        // A partition that is gone keeps its place.
-        for (name, offset) in from {
-            end.entry(name.clone()).or_insert(*offset);
-        }
-        Ok((starts, end))
+            Ok((topic, partition, offsets))
+        });
+        ends(from, offsets.collect::<Result<Vec<_>, SourceError>>()?, self.options.fail_on_data_loss)
     }
 
     async fn start_of(&self, topic: &str, partition: i32) -> Result<i64, SourceError> {
         let offsets = self.log.offsets(topic, partition).map_err(source_error)?;
-        let by_time = |timestamp_ms: i64, otherwise_latest: bool| async move {
-            let found = self.log.offset_for_timestamp(topic, partition, timestamp_ms).await.map_err(source_error)?;
-            match found {
-                Some(offset) => Ok(offset),
-                None if otherwise_latest => Ok(offsets.high_watermark),
-                None => Err(SourceError::Fatal(format!(
-                    "no record of {topic}-{partition} is at or after {timestamp_ms} ms; begin earlier, or set \
-                     startingOffsetsByTimestampStrategy = 'latest'"
-                ))),
+        match begin(&self.options.starting, topic, partition, offsets)? {
+            Begin::At(offset) => Ok(offset),
+            Begin::AtTime { timestamp_ms, otherwise } => {
+                let found =
+                    self.log.offset_for_timestamp(topic, partition, timestamp_ms).await.map_err(source_error)?;
+                found.or(otherwise).ok_or_else(|| no_record(topic, partition, timestamp_ms))
             }
-        };
-        let key = (topic.to_owned(), partition);
-        match &self.options.starting {
-            Starting::Earliest => Ok(offsets.log_start),
-            Starting::Latest => Ok(offsets.high_watermark),
-            Starting::Offsets(given) => match given.get(&key) {
-                Some(-2) => Ok(offsets.log_start),
-                Some(-1) => Ok(offsets.high_watermark),
-                Some(offset) if (offsets.log_start..=offsets.high_watermark).contains(offset) => Ok(*offset),
-                Some(offset) => Err(SourceError::Fatal(format!(
-                    "startingOffsets begins {topic}-{partition} at {offset}, which is not between {} and {}",
-                    offsets.log_start, offsets.high_watermark
-                ))),
-                None => Err(SourceError::Fatal(format!(
-                    "startingOffsets says nothing of {topic}-{partition}; give every partition an offset, or -2 for earliest"
-                ))),
-            },
-            Starting::Timestamp { timestamp_ms, otherwise_latest } => by_time(*timestamp_ms, *otherwise_latest).await,
-            Starting::Timestamps { timestamps_ms, otherwise_latest } => match timestamps_ms.get(&key) {
-                Some(timestamp_ms) => by_time(*timestamp_ms, *otherwise_latest).await,
-                None => Err(SourceError::Fatal(format!(
-                    "startingOffsetsByTimestamp says nothing of {topic}-{partition}; give every partition a time"
-                ))),
-            },
         }
     }
 }
@@ -138,14 +96,6 @@ fn source_error(error: EmbeddedError) -> SourceError {
         EmbeddedError::Unavailable(_) => SourceError::Unavailable(error.to_string()),
         _ => SourceError::Fatal(error.to_string()),
     }
-}
-
-/// Records that were to be read are gone.
-fn data_loss(topic: &str, partition: i32, wanted: i64, there: i64) -> String {
-    format!(
-        "records {wanted} to {there} of {topic}-{partition} are gone before they were read (retention, or the topic was made anew); \
-         start over with --full-refresh, or set failOnDataLoss = 'false' to go on with what is there"
-    )
 }
 
 #[async_trait]

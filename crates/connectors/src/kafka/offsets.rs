@@ -1,6 +1,9 @@
 //! Names and arithmetic of positions in topics; the same for every Kafka.
 
-use millstream_engine::Position;
+use millstream_engine::{Position, SourceError};
+
+use super::options::Starting;
+use crate::embedded::PartitionOffsets;
 
 /// Name of a partition in a [`Position`].
 pub fn partition_name(topic: &str, partition: i32) -> String {
@@ -11,6 +14,98 @@ pub fn partition_name(topic: &str, partition: i32) -> String {
 pub fn parse_partition_name(name: &str) -> Option<(&str, i32)> {
     let (topic, partition) = name.rsplit_once('-')?;
     Some((topic, partition.parse().ok()?))
+}
+
+/// Where a partition begins, as far as it can be said without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// At this offset.
+    At(i64),
+    /// At the first record of this time; see [`no_record`] for when there is none.
+    AtTime {
+        /// Milliseconds since 1970.
+        timestamp_ms: i64,
+        /// The end, if no record is that young; else an error.
+        otherwise: Option<i64>,
+    },
+}
+
+/// Where a partition begins that has no progress; the error says what to change.
+pub fn begin(
+    starting: &Starting,
+    topic: &str,
+    partition: i32,
+    offsets: PartitionOffsets,
+) -> Result<Begin, SourceError> {
+    let key = (topic.to_owned(), partition);
+    let at_time = |timestamp_ms: i64, latest: bool| Begin::AtTime {
+        timestamp_ms,
+        otherwise: latest.then_some(offsets.high_watermark),
+    };
+    match starting {
+        Starting::Earliest => Ok(Begin::At(offsets.log_start)),
+        Starting::Latest => Ok(Begin::At(offsets.high_watermark)),
+        Starting::Offsets(given) => match given.get(&key) {
+            Some(-2) => Ok(Begin::At(offsets.log_start)),
+            Some(-1) => Ok(Begin::At(offsets.high_watermark)),
+            Some(offset) if (offsets.log_start..=offsets.high_watermark).contains(offset) => Ok(Begin::At(*offset)),
+            Some(offset) => Err(SourceError::Fatal(format!(
+                "startingOffsets begins {topic}-{partition} at {offset}, which is not between {} and {}",
+                offsets.log_start, offsets.high_watermark
+            ))),
+            None => Err(SourceError::Fatal(format!(
+                "startingOffsets says nothing of {topic}-{partition}; give every partition an offset, or -2 for earliest"
+            ))),
+        },
+        Starting::Timestamp { timestamp_ms, otherwise_latest } => Ok(at_time(*timestamp_ms, *otherwise_latest)),
+        Starting::Timestamps { timestamps_ms, otherwise_latest } => match timestamps_ms.get(&key) {
+            Some(timestamp_ms) => Ok(at_time(*timestamp_ms, *otherwise_latest)),
+            None => Err(SourceError::Fatal(format!(
+                "startingOffsetsByTimestamp says nothing of {topic}-{partition}; give every partition a time"
+            ))),
+        },
+    }
+}
+
+/// No record is as young as was asked for.
+pub fn no_record(topic: &str, partition: i32, timestamp_ms: i64) -> SourceError {
+    SourceError::Fatal(format!(
+        "no record of {topic}-{partition} is at or after {timestamp_ms} ms; begin earlier, or set \
+         startingOffsetsByTimestampStrategy = 'latest'"
+    ))
+}
+
+/// Records that were to be read are gone.
+pub fn data_loss(topic: &str, partition: i32, wanted: i64, there: i64) -> String {
+    format!(
+        "records {wanted} to {there} of {topic}-{partition} are gone before they were read (retention, or the topic was made anew); \
+         start over with --full-refresh, or set failOnDataLoss = 'false' to go on with what is there"
+    )
+}
+
+/// First offsets that are there and ends, the latter never below `from`. Partitions that are gone keep their place.
+pub fn ends(
+    from: &Position,
+    partitions: impl IntoIterator<Item = (String, i32, PartitionOffsets)>,
+    fail_on_data_loss: bool,
+) -> Result<(Position, Position), SourceError> {
+    let (mut starts, mut end) = (Position::new(), Position::new());
+    for (topic, partition, offsets) in partitions {
+        let name = partition_name(&topic, partition);
+        let begun = from.get(&name).copied();
+        if let Some(begun) = begun
+            && begun > offsets.high_watermark
+            && fail_on_data_loss
+        {
+            return Err(SourceError::Fatal(data_loss(&topic, partition, offsets.high_watermark, begun)));
+        }
+        starts.insert(name.clone(), offsets.log_start);
+        end.insert(name, offsets.high_watermark.max(begun.unwrap_or(offsets.log_start)));
+    }
+    for (name, offset) in from {
+        end.entry(name.clone()).or_insert(*offset);
+    }
+    Ok((starts, end))
 }
 
 /// Cuts `end` so that at most `limit` records lie between, each partition giving in proportion to what it has, as Spark's
