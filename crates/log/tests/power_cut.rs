@@ -246,3 +246,36 @@ fn acknowledged_appends_survive_kills_and_power_cuts_in_turn() {
         run(seed, 6, |random, memory| if random.chance(50) { memory.kill() } else { memory.power_cut() });
     }
 }
+
+#[test]
+fn a_relaxed_topic_loses_at_most_what_was_not_synced_and_only_from_its_end() {
+    let expected: Vec<String> = (0..60).map(|i| format!("{i} {}", "x".repeat(100))).collect();
+    for seed in 0..40 {
+        let mut memory = Memory::new(seed);
+        let relaxed = PartitionConfig { flush_ms: Some(1_000_000), ..config() };
+        let mut synced = 0;
+        {
+            let log = open(&memory).unwrap().0;
+            let partition = log.create_partition(&tp("r", 0), Uuid::nil(), relaxed).unwrap();
+            for (i, value) in expected.iter().enumerate() {
+                append_one(&log, &tp("r", 0), batch(1, &[value])).unwrap();
+                assert_eq!(partition.high_watermark(), i as i64 + 1, "visible at once");
+                match i as u64 {
+                    at if at == seed => log.checkpoint().unwrap(),
+                    // Back to durable: what follows stands on what is synced.
+                    at if at == seed + 10 => partition.set_config(config()).unwrap(),
+                    _ => continue,
+                }
+                synced = i + 1;
+            }
+            let after = memory.power_cut();
+            memory = after;
+        }
+        let durable = if synced as u64 == seed + 11 { expected.len() } else { synced };
+        let (log, report) = open(&memory).unwrap();
+        assert!(report.damage.is_empty(), "seed {seed}: {report:?}");
+        let values = values(&log.partition(&tp("r", 0)).unwrap());
+        assert!((durable..=expected.len()).contains(&values.len()), "seed {seed}: {} of {durable}", values.len());
+        assert_eq!(values, expected[..values.len()]);
+    }
+}
