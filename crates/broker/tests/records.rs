@@ -235,3 +235,23 @@ async fn log_append_time_stamps_batches() {
     assert_eq!(server.broker.offset_for_timestamp("t", 0, at_ms + 1).await.expect("asked"), None);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_hears_that_its_topic_went_and_of_the_one_that_took_its_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let (mut reader, mut other) = (server.connect().await, server.connect().await);
+    reader.metadata(Some(&["t"])).await;
+    reader.send(11, &fetch_request("t", 0, 20_000)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    server.broker.remove_topic("t").await.expect("deleted");
+    let (_, response) = reader.receive::<FetchRequest>(11).await;
+    assert_eq!(response.responses[0].partitions[0].error_code, ErrorCode::UnknownTopicOrPartition);
+    other.metadata(Some(&["t"])).await;
+    reader.send(11, &fetch_request("t", 0, 20_000)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(other.produce("t", -1, batch(&["new"])).await.error_code, ErrorCode::None);
+    let (_, response) = reader.receive::<FetchRequest>(11).await;
+    assert_eq!(response.responses[0].partitions[0].high_watermark, 1);
+    server.stop().await;
+}
