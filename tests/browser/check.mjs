@@ -96,7 +96,8 @@ try {
 
     await step('a table has rows, a topic has records', async () => {
       await page.locator('.featured tbody tr').first().waitFor();
-      await page.locator('.record-line').first().scrollIntoViewIfNeeded();
+      // Records are asked for when their card comes into view.
+      await page.getByText('Newest records').first().scrollIntoViewIfNeeded();
       await page.locator('.record-line').first().waitFor();
       await page.evaluate(() => scrollTo(0, 0));
     });
