@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -22,10 +21,10 @@ use crate::source::{Position, RecordId, Source, SourceBatch, SourceError};
 #[derive(Debug)]
 pub struct MemorySource {
     schema: SchemaRef,
-    partitions: Mutex<BTreeMap<String, RecordBatch>>,
+    partitions: Mutex<BTreeMap<String, Vec<RecordBatch>>>,
     version: watch::Sender<u64>,
     /// Rows a batch has at most.
-    batch_rows: usize,
+    batch_rows: AtomicUsize,
     /// Offsets that [`Source::end`] goes ahead at most, over all partitions; 0 = no limit.
     limit: AtomicUsize,
     /// Where epochs end.
@@ -46,13 +45,12 @@ impl MemorySource {
     }
 
     fn with(schema: SchemaRef, names: impl IntoIterator<Item = String>, files: bool) -> Arc<Self> {
-        let empty = RecordBatch::new_empty(Arc::clone(&schema));
-        let partitions = names.into_iter().map(|name| (name, empty.clone())).collect();
+        let partitions = names.into_iter().map(|name| (name, Vec::new())).collect();
         Arc::new(Self {
             schema,
             partitions: Mutex::new(partitions),
             version: watch::Sender::new(0),
-            batch_rows: 1000,
+            batch_rows: AtomicUsize::new(1000),
             limit: AtomicUsize::new(0),
             cuts: Mutex::default(),
             failures: AtomicUsize::new(0),
@@ -63,10 +61,14 @@ impl MemorySource {
     /// Appends rows, all columns.
     pub fn append(&self, partition: &str, rows: &RecordBatch) {
         let mut partitions = self.partitions.lock();
-        let before = partitions.entry(partition.to_owned()).or_insert_with(|| RecordBatch::new_empty(self.schema.clone()));
-        *before = concat_batches(&self.schema, [&*before, rows]).expect("rows have the source's schema");
+        partitions.entry(partition.to_owned()).or_default().push(rows.clone());
         drop(partitions);
         self.version.send_modify(|version| *version += 1);
+    }
+
+    /// From now on a batch has at most so many rows.
+    pub fn batch_rows(&self, rows: usize) {
+        self.batch_rows.store(rows, Ordering::SeqCst);
     }
 
     /// From now on an epoch takes at most so many rows.
@@ -86,7 +88,7 @@ impl MemorySource {
 
     fn high_watermarks(&self) -> Position {
         let partitions = self.partitions.lock();
-        partitions.iter().map(|(name, rows)| (name.clone(), rows.num_rows() as i64)).collect()
+        partitions.iter().map(|(name, rows)| (name.clone(), rows.iter().map(|rows| rows.num_rows() as i64).sum())).collect()
     }
 }
 
@@ -137,15 +139,21 @@ impl Source for MemorySource {
         let partitions = self.partitions.lock().clone();
         let mut batches = Vec::new();
         for (partition, to) in to {
-            let mut offset = from.get(&partition).copied().unwrap_or(0);
-            while offset < to {
-                let count = (to - offset).min(self.batch_rows as i64);
-                let rows = partitions[&partition].slice(offset as usize, count as usize);
-                offset += count;
-                batches.push(match &projection {
-                    Some(projection) => rows.project(projection).map(|rows| (partition.clone(), offset, rows)),
-                    None => Ok((partition.clone(), offset, rows)),
-                });
+            let from = from.get(&partition).copied().unwrap_or(0);
+            let mut first = 0;
+            for rows in &partitions[&partition] {
+                let next = first + rows.num_rows() as i64;
+                let mut offset = from.max(first);
+                while offset < next.min(to) {
+                    let count = (next.min(to) - offset).min(self.batch_rows.load(Ordering::SeqCst).max(1) as i64);
+                    let rows = rows.slice((offset - first) as usize, count as usize);
+                    offset += count;
+                    batches.push(match &projection {
+                        Some(projection) => rows.project(projection).map(|rows| (partition.clone(), offset, rows)),
+                        None => Ok((partition.clone(), offset, rows)),
+                    });
+                }
+                first = next;
             }
         }
         let mut batches: Vec<_> = batches

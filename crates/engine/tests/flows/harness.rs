@@ -102,13 +102,10 @@ pub fn flow(plan: LogicalPlan) -> Flow {
     Flow { name: "t".into(), target: "t".into(), plan, fingerprint, origin, sql: String::new() }
 }
 
-pub fn program(plan: &LogicalPlan) -> FlowProgram {
-    compile(&flow(plan.clone()), CompileOptions::default()).unwrap()
-}
 
 /// Everything outside of a flow; it outlives the process that runs it.
 pub struct World {
-    pub plan: LogicalPlan,
+    pub flow: Flow,
     pub sources: BTreeMap<String, Arc<MemorySource>>,
     pub log: Arc<MemoryFlowLog>,
     pub clock: Arc<ManualClock>,
@@ -128,7 +125,7 @@ impl World {
         sources: impl IntoIterator<Item = (&'a str, Arc<MemorySource>)>,
     ) -> Self {
         Self {
-            plan,
+            flow: flow(plan),
             sources: sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect(),
             log: MemoryFlowLog::new(),
             clock: ManualClock::new(0),
@@ -136,6 +133,10 @@ impl World {
             change: Arc::new(|_| {}),
             signal: watch::Sender::new(false),
         }
+    }
+
+    pub fn program(&self) -> FlowProgram {
+        compile(&self.flow, CompileOptions::default()).unwrap()
     }
 
     pub fn source(&self) -> &MemorySource {
@@ -148,7 +149,7 @@ impl World {
         (self.change)(&mut options);
         let sources = self.sources.iter().map(|(name, source)| (name.clone(), Arc::clone(source) as Arc<dyn Source>));
         let log = Arc::clone(&self.log) as _;
-        FlowTask::open(program(&self.plan), sources.collect(), log, options, self.signal.subscribe()).await
+        FlowTask::open(self.program(), sources.collect(), log, options, self.signal.subscribe()).await
     }
 
     /// A process that runs what is there and ends.

@@ -8,5 +8,6 @@ mod harness;
 mod joins;
 mod live;
 mod recovery;
+mod sql;
 mod stateless;
 mod windows;

@@ -11,7 +11,7 @@ async fn a_changed_query_is_told_from_its_old_state() {
     let world = World::new(tumbling(), 1);
     world.source().append("0", &rows(&[(at("12:00"), "A", 1)]));
     world.run().await.unwrap();
-    let world = World { plan: sums(window(watermark(scan("s"), 10), 10, 10)), ..world };
+    let world = World { flow: flow(sums(window(watermark(scan("s"), 10), 10, 10))), ..world };
     let error = world.run().await.unwrap_err();
     assert!(matches!(error, EngineError::Changed { .. }), "{error}");
     let text = error.to_string();
