@@ -78,6 +78,7 @@ impl Broker {
     /// then. The log stays open; whoever opened it closes it.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+        self.groups.close();
     }
 
     /// Whether [`Broker::stop`] was called, as it changes.

@@ -21,6 +21,8 @@ pub struct BrokerConfig {
     pub topic_defaults: BTreeMap<String, String>,
     /// `socket.request.max.bytes`: largest request that is read.
     pub request_bytes_max: usize,
+    /// `connections.max.idle.ms`: a connection on which nothing happens for so long is closed.
+    pub connections_idle_ms_max: u64,
     /// `fetch.max.bytes`: largest answer to a fetch; a single larger batch is still given.
     pub fetch_bytes_max: usize,
     /// `group.min.session.timeout.ms`.
@@ -52,6 +54,7 @@ impl Default for BrokerConfig {
             num_partitions: 1,
             topic_defaults: BTreeMap::new(),
             request_bytes_max: 100 << 20,
+            connections_idle_ms_max: 600_000,
             fetch_bytes_max: 55 << 20,
             group_min_session_timeout_ms: 6_000,
             group_max_session_timeout_ms: 1_800_000,

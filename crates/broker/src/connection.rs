@@ -8,6 +8,7 @@ use std::future::pending;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::FutureExt;
@@ -91,6 +92,7 @@ impl Connection {
 
     async fn answer_all(&mut self) -> Result<(), Close> {
         let mut stopping = self.broker.stopping();
+        let idle_max = Duration::from_millis(self.broker.config.connections_idle_ms_max);
         loop {
             while self.may_begin() && self.begin_next()? {}
             // What is ready goes out together.
@@ -110,6 +112,10 @@ impl Connection {
                 // A request that is alone keeps this side from reading; that the client went away is seen all the same.
                 gone = peer_gone(&self.stream), if !may_read => return Err(gone),
                 _ = stopping.wait_for(|stop| *stop), if is_idle => return Ok(()),
+                () = tokio::time::sleep(idle_max), if is_idle => {
+                    tracing::debug!(peer = %self.peer, "nothing happened for connections.max.idle.ms: closed");
+                    return Ok(());
+                }
             }
         }
     }

@@ -252,3 +252,19 @@ async fn internal_logs_stay_small_and_lose_nothing() {
     assert_eq!(client.metadata(None).await.topics.len(), 2);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_waits_does_not_hold_up_the_end_of_the_broker() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    member(&mut client).await;
+    let mut second = server.connect().await;
+    let first = join(&mut second, "").await;
+    let waiting = tokio::spawn(async move { join(&mut second, &first.member_id).await });
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let began = std::time::Instant::now();
+    server.stop().await;
+    assert!(began.elapsed().as_secs() < 2);
+    assert_eq!(waiting.await.expect("answered").error_code, ErrorCode::CoordinatorNotAvailable);
+}

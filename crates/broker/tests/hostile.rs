@@ -5,6 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::*;
+use millstream_broker::BrokerConfig;
 use millstream_protocol::messages::*;
 use millstream_protocol::{ApiKey, ErrorCode, decode_response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -124,4 +125,18 @@ async fn a_request_that_comes_byte_by_byte_is_answered() {
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     status.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_nothing_happens_is_closed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = BrokerConfig { connections_idle_ms_max: 100, ..BrokerConfig::default() };
+    let server = Server::start_with(dir.path(), config).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    assert!(timeout(Duration::from_secs(5), client.frame()).await.expect("it is closed").is_none());
+    // A fetch that waits is something that happens.
+    let mut client = server.connect().await;
+    assert_eq!(client.fetch("t", 0, 300).await, Ok(vec![]));
+    server.stop().await;
 }

@@ -4,7 +4,7 @@ use millstream_protocol::messages::join_group::JoinGroupResponseMember;
 use millstream_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
 use super::{Api, Context, group_code, own};
-use crate::groups::group::Join;
+use crate::groups::exchange::Join;
 
 /// A dynamic member comes back with the id it is given (KIP-394).
 const KNOWN_MEMBER_ID_SINCE: i16 = 4;

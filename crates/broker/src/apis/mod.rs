@@ -43,7 +43,7 @@ use millstream_protocol::{ApiKey, ErrorCode, RequestHeader, encode_response};
 use uuid::Uuid;
 
 use crate::Broker;
-use crate::groups::group::GroupError;
+use crate::groups::exchange::GroupError;
 use crate::topics::Topic;
 
 /// Every API there is, in order of its key.

@@ -3,7 +3,7 @@
 use millstream_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 
 use super::{Api, Context, group_code, own};
-use crate::groups::group::Sync;
+use crate::groups::exchange::Sync;
 
 pub(crate) struct SyncGroup;
 

@@ -41,6 +41,13 @@ pub fn entries(config: &BrokerConfig, listener: (&str, u16), dir: &str) -> Vec<E
         "A topic that a client asks for is made.",
     );
     put("broker.id", Kind::Int(-1), config.node_id.to_string(), false, "The node's number.");
+    put(
+        "connections.max.idle.ms",
+        Kind::Long(1),
+        config.connections_idle_ms_max.to_string(),
+        config.connections_idle_ms_max == default.connections_idle_ms_max,
+        "A connection on which nothing happens for so long is closed.",
+    );
     put("default.replication.factor", Kind::Int(1), "1".into(), true, "A single node keeps one copy.");
     put("delete.topic.enable", Kind::Boolean, "true".into(), true, "Topics may be deleted.");
     put(

@@ -11,9 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::group::{
-    Effect, Group, GroupError, GroupState, Join, JoinAnswer, JoinRefused, Member, Sync, SyncAnswer, Ticket,
-};
+use super::exchange::{Effect, GroupError, GroupState, Join, JoinAnswer, JoinRefused, Sync, SyncAnswer, Ticket};
+use super::group::{Group, Member};
 use super::record::{Entry, GroupRecord, OffsetRecord};
 use crate::internal_log::{InternalLog, KeyValue};
 use crate::runtime::{blocking, to_the_end};
@@ -421,6 +420,13 @@ impl Coordinator {
                 .map(|(name, committed)| (name.clone(), Some(committed.value.clone())))
                 .collect(),
         }
+    }
+
+    /// The broker stops: members that wait for others are told to find their coordinator anew.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.lock();
+        inner.joins.clear();
+        inner.syncs.clear();
     }
 
     /// All groups, by name.

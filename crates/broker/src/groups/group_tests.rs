@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::exchange::*;
 use super::group::*;
 
 /// A group, what it answered so far, and the time.
