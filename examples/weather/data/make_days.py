@@ -15,7 +15,7 @@ import pathlib
 import random
 
 SEED = 1872
-FIRST, DAYS = datetime.date(2021, 1, 1), 1461  # Four whole years: a round of the feed ends where the next one begins.
+FIRST, DAYS = datetime.date(2020, 11, 1), 1461  # Four whole years: a round of the feed ends where the next one begins.
 
 # id, name, country code and name, state code and name, latitude, longitude, elevation,
 # mean of the year, half of the difference between seasons, half of that between night and day, share of days with rain, mm on them
@@ -84,9 +84,9 @@ def documents(chance):
             doc = document(chance, place, day, unusual[place[0]])
             line = json.dumps(doc, separators=(",", ":"), ensure_ascii=False)
             luck = chance.random()
-            if luck < 0.006 and number + 60 < DAYS:
-                held.append((number + chance.randint(2, 55), line))
-            elif luck < 0.007:
+            if luck < 0.012 and number + 90 < DAYS:
+                held.append((number + chance.randint(2, 85), line))
+            elif luck < 0.0145:
                 yield line[: chance.randint(1, len(line) - 2)]
             else:
                 yield line
