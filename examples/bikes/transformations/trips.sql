@@ -19,7 +19,7 @@ AS SELECT date_format(window.start, 'yyyy-MM-dd HH:mm:ss') AS start, start_stati
 FROM STREAM trips WATERMARK ts DELAY OF INTERVAL 30 MINUTES
 GROUP BY window(ts, '1 hour'), start_station_id, start_station_name;
 
--- The day so far, by station; recomputed as trips come.
+-- All hours so far, by station; recomputed as they close.
 CREATE MATERIALIZED VIEW busiest_stations
 USING csv
 COMMENT 'Stations by their number of trips'
