@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use millstream_client::{Client, ClientOptions, Consumer, ConsumerOptions, NewTopic, OffsetAt, Producer, ProducerOptions, ProducerRecord};
+use millstream_client::{
+    Client, ClientOptions, Consumer, ConsumerOptions, NewTopic, OffsetAt, Producer, ProducerOptions, ProducerRecord,
+};
 use millstream_protocol::records::Scratch;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,7 +48,8 @@ pub async fn passthrough(args: &BenchPassthrough) -> Result<()> {
     let mut latencies_us = Vec::with_capacity(total as usize);
     let (mut scratch, mut seen) = (Scratch::default(), 0);
     while seen < total {
-        let fetched = timeout(PATIENCE, consumer.next()).await.context("no records come out: is the pipeline running?")??;
+        let fetched =
+            timeout(PATIENCE, consumer.next()).await.context("no records come out: is the pipeline running?")??;
         let Some(fetched) = fetched else { continue };
         let now_us = begun.elapsed().as_micros() as u64;
         fetched.for_each(&mut scratch, |record| {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use datafusion::execution::context::{SessionContext, SessionState};
 use millstream_connectors::EmbeddedLog;
 use millstream_connectors::file_sink::{FileConfig, FileSink, LocalDisk};
+use millstream_connectors::kafka::ClusterSink;
 use millstream_connectors::table_log::flow::reset_table;
 use millstream_connectors::table_log::{Delivery, KeepProgress, TableHub, TableLog, TableLogOptions};
 use millstream_engine::{
@@ -24,6 +25,8 @@ use crate::sources::Sources;
 
 /// Name under which a table's files follow its log.
 const FILES: &str = "files";
+/// Name under which a topic of another cluster does.
+const TOPIC: &str = "topic";
 
 /// A project over an open log.
 pub struct Graph {
@@ -163,7 +166,7 @@ impl Graph {
         let table = self.table(&flow.target)?;
         let hub = self.hubs.get(&flow.target).with_context(|| format!("table {} has no log", flow.target))?;
         let configuration = &self.project.pipeline.configuration;
-        let delivery = Delivery::of(&table.name, &table.schema, &table.properties, &self.values)?;
+        let delivery = if self.cluster(table)?.is_some() { None } else { self.delivery(table)? };
         let log = TableLog::open(
             Arc::clone(hub),
             Arc::new(SystemClock),
@@ -180,7 +183,10 @@ impl Graph {
         let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();
         let mut reads = Vec::new();
         for relation in program.relations() {
-            sources.insert(relation.name.clone(), self.sources.stream(&flow.name, relation, &self.hubs).with_context(place)?);
+            sources.insert(
+                relation.name.clone(),
+                self.sources.stream(&flow.name, relation, &self.hubs).with_context(place)?,
+            );
             reads.push(reads_of(relation));
         }
         let on_error = match configuration.get("millstream.on.error").map(String::as_str) {
@@ -198,6 +204,37 @@ impl Graph {
         let task = FlowTask::open(program, sources, log, options, shutdown).await.with_context(place)?;
         let stats = task.stats();
         Ok(Ready { task, stats, reads })
+    }
+
+    /// `millstream.topic` of a table.
+    fn delivery(&self, table: &Table) -> Result<Option<Delivery>> {
+        Ok(Delivery::of(&table.name, &table.schema, &table.properties, &self.values)?)
+    }
+
+    /// The other cluster that a table's topic is in, if it is.
+    fn cluster(&self, table: &Table) -> Result<Option<(String, BTreeMap<String, String>)>> {
+        let named = table.properties.get("millstream.topic.bootstrap").map(String::as_str);
+        let flows = self.project.pipeline.flows.iter().filter(|flow| flow.target == table.name);
+        let relations: Vec<Relation> = flows.flat_map(|flow| crate::sources::relations(&flow.plan)).collect();
+        self.sources.cluster(named, &relations)
+    }
+
+    /// The follower that sends a table's rows to a topic of another cluster: at least once, by an idempotent producer.
+    pub async fn cluster_sink(&self, table: &Table) -> Result<Option<ClusterSink>> {
+        let Some(delivery) = self.delivery(table)? else { return Ok(None) };
+        let Some((addresses, client)) = self.cluster(table)? else { return Ok(None) };
+        let hub = self.hubs.get(&table.name).with_context(|| format!("table {} has no log", table.name))?;
+        hub.expect_follower(TOPIC);
+        let client = client.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let log = Arc::clone(&self.log);
+        Ok(Some(ClusterSink::open(&table.name, &addresses, client, delivery, hub.reader(), log).await?))
+    }
+
+    /// Rows of a table up to `offset` of its log are in the other cluster.
+    pub fn delivered(&self, table: &str, offset: i64) {
+        if let Some(hub) = self.hubs.get(table) {
+            hub.passed(TOPIC, offset);
+        }
     }
 
     /// Tables as they stand.

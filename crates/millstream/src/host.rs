@@ -99,6 +99,8 @@ pub async fn bind(address: &str, flag: &str) -> Result<TcpListener> {
         lookup_host(address).await.with_context(|| format!("{flag} {address}: not an address; write HOST:PORT"))?;
     let address = found.next().with_context(|| format!("{flag} {address}: the name has no address"))?;
     TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: something else does, or may not; {flag} HOST:PORT names another (port 0: any)")
+        format!(
+            "cannot listen on {address}: something else does, or may not; {flag} HOST:PORT names another (port 0: any)"
+        )
     })
 }

@@ -129,6 +129,18 @@ impl Live {
                 queries,
             );
         }
+        for live in &tables {
+            let (graph, live, stop) = (Arc::clone(&graph), Arc::clone(live), followers_stopping.clone());
+            followers.spawn_on(
+                async move {
+                    if let Err(error) = live.deliver(&graph, stop).await {
+                        tracing::error!("the topic of table {} stopped: {error:#}", live.table.name);
+                        *live.problem.write() = Some(format!("{error:#}"));
+                    }
+                },
+                queries,
+            );
+        }
         let views: Vec<_> = graph.views().cloned().map(LiveView::new).map(Arc::new).collect();
         if !views.is_empty() {
             let inputs: Vec<_> = tables.clone();
@@ -182,6 +194,13 @@ impl LiveTable {
         Self { table, files, problem: RwLock::default() }
     }
 
+    /// Sends its rows to another cluster, where it has a topic there.
+    async fn deliver(&self, graph: &Graph, stop: watch::Receiver<bool>) -> Result<()> {
+        let Some(sink) = graph.cluster_sink(&self.table).await? else { return Ok(()) };
+        let name = &self.table.name;
+        Ok(sink.follow(stop, |offset| graph.delivered(name, offset)).await?)
+    }
+
     /// Offset up to which its files are committed.
     fn position(&self) -> i64 {
         self.files.borrow().position
@@ -195,7 +214,12 @@ impl LiveView {
 }
 
 /// Computes views anew whenever files of a table have changed, at most every [`RETRY`].
-async fn keep_current(graph: &Graph, inputs: &[Arc<LiveTable>], views: &[Arc<LiveView>], mut stop: watch::Receiver<bool>) {
+async fn keep_current(
+    graph: &Graph,
+    inputs: &[Arc<LiveTable>],
+    views: &[Arc<LiveView>],
+    mut stop: watch::Receiver<bool>,
+) {
     let mut seen: Option<Vec<i64>> = None;
     loop {
         let now: Vec<i64> = inputs.iter().map(|table| table.position()).collect();

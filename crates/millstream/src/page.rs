@@ -285,7 +285,8 @@ fn rows(schema: &SchemaRef, batches: &[RecordBatch], limit: usize) -> Result<Row
         writer.write(batch, &mut lines).map_err(unavailable)?;
         let lines: Vec<&[u8]> = lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
         for line in lines.into_iter().rev() {
-            let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(line).unwrap_or_default();
+            let mut object: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_slice(line).unwrap_or_default();
             rows.push(names.iter().map(|name| object.remove(*name).unwrap_or_default()).collect());
             if rows.len() == limit {
                 return Ok(Rows { columns: columns(schema), rows });

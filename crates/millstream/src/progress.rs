@@ -106,6 +106,9 @@ fn thousands(n: u64) -> String {
 mod tests {
     #[test]
     fn numbers_are_grouped() {
-        assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1000, 1_234_567].map(super::thousands).each_ref().map(String::as_str));
+        assert_eq!(
+            ["0", "999", "1,000", "1,234,567"],
+            [0, 999, 1000, 1_234_567].map(super::thousands).each_ref().map(String::as_str)
+        );
     }
 }

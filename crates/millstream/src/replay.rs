@@ -10,7 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use millstream_client::{Client, ClientOptions, NewTopic, Producer, ProducerOptions, ProducerRecord};
 use millstream_connectors::embedded::TopicSpec;
 use millstream_connectors::feeds::{
-    Cursor, EmbeddedProducer, FeedRecord, FeedSpec, FeedStatus, Pace, Produce, ProduceError, Replay, from_yaml, run_cursor,
+    Cursor, EmbeddedProducer, FeedRecord, FeedSpec, FeedStatus, Pace, Produce, ProduceError, Replay, from_yaml,
+    run_cursor,
 };
 use serde_json::{Value, json};
 use std::io::IsTerminal;

@@ -103,6 +103,16 @@ async fn write_out(
         let end = graph.hubs[&table.name].reader().offsets()?.high_watermark;
         let committed = sink.commit_patiently(end, &mut stopping.clone()).await?;
         graph.passed(&table.name, sink.position());
+        if let Some(mut topic) = graph.cluster_sink(table).await? {
+            while let Err(error) = topic.send(end).await {
+                if !error.is_transient() || *stopping.borrow() {
+                    return Err(anyhow!("table {}: {error}", table.name));
+                }
+                tracing::warn!("the topic of table {} waits: {error}", table.name);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            graph.delivered(&table.name, topic.position());
+        }
         graph.hubs[&table.name].prune(chrono::Utc::now().timestamp_millis()).await?;
         let mut line = Line {
             table: table.name.clone(),

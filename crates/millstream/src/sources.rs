@@ -11,7 +11,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use millstream_connectors::EmbeddedLog;
 use millstream_connectors::files::{FileSource, Statics};
-use millstream_connectors::kafka::{Bootstrap, EmbeddedSource, KafkaOptions};
+use millstream_connectors::kafka::{Bootstrap, ClusterSource, EmbeddedSource, KafkaOptions};
 use millstream_connectors::table_log::{TableHub, TableSource as TableLogSource};
 use millstream_engine::{Source, StaticTables};
 use millstream_functions::Session;
@@ -58,7 +58,26 @@ impl Sources {
         let options = KafkaOptions::parse(options)?;
         Ok(match Bootstrap::decide(options.bootstrap.as_deref(), &self.listeners) {
             Bootstrap::Embedded => Arc::new(EmbeddedSource::new(Arc::clone(&self.log), schema, options)?),
-            Bootstrap::Cluster(addresses) => anyhow::bail!("cluster {addresses}"),
+            Bootstrap::Cluster(addresses) => Arc::new(ClusterSource::new(&addresses, schema, options)?),
+        })
+    }
+
+    /// The cluster that rows of a table go to which is fed by plans over `relations`; none for the log of this process. With the options
+    /// of the client that reads there, without their prefix.
+    pub fn cluster(
+        &self,
+        named: Option<&str>,
+        relations: &[Relation],
+    ) -> Result<Option<(String, BTreeMap<String, String>)>> {
+        let mut kafka = relations.iter().filter_map(|relation| match &relation.kind {
+            RelationKind::Kafka(options) => Some(KafkaOptions::parse(options)),
+            _ => None,
+        });
+        let read = kafka.next().transpose()?;
+        let addresses = named.or_else(|| read.as_ref().and_then(|options| options.bootstrap.as_deref()));
+        Ok(match Bootstrap::decide(addresses, &self.listeners) {
+            Bootstrap::Embedded => None,
+            Bootstrap::Cluster(addresses) => Some((addresses, read.map(|options| options.client).unwrap_or_default())),
         })
     }
 

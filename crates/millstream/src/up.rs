@@ -36,13 +36,7 @@ fn alone(serve: &Serve) -> PathBuf {
     serve.data.clone().unwrap_or_else(|| PathBuf::from(".millstream"))
 }
 
-async fn serve(
-    project: Option<Loaded>,
-    data: &Path,
-    serve: &Serve,
-    refresh: &Refresh,
-    queries: &Handle,
-) -> Result<()> {
+async fn serve(project: Option<Loaded>, data: &Path, serve: &Serve, refresh: &Refresh, queries: &Handle) -> Result<()> {
     let stopped = asked_to_stop();
     let mut host = Host::open(data, "asking for it again")?;
     let kafka = host.serve(&serve.kafka).await?;
@@ -59,9 +53,14 @@ async fn serve(
         live: RwLock::default(),
     });
     let (close, mut closing) = watch::channel(false);
-    let console = tokio::spawn(millstream_console::serve(listener, Arc::clone(&page) as _, ConsoleOptions::default(), async move {
-        let _ = closing.wait_for(|close| *close).await;
-    }));
+    let console = tokio::spawn(millstream_console::serve(
+        listener,
+        Arc::clone(&page) as _,
+        ConsoleOptions::default(),
+        async move {
+            let _ = closing.wait_for(|close| *close).await;
+        },
+    ));
 
     println!("millstream {}  {}", env!("CARGO_PKG_VERSION"), name.as_deref().unwrap_or("broker"));
     println!("  kafka  {kafka}");
