@@ -155,7 +155,7 @@ impl std::error::Error for ProjectError {}
 /// The candidate that is most like `name`, if one is like it at all.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
-    let limit = (name.chars().count() / 3).max(2);
+    let limit = (name.chars().count() / 3).clamp(1, 4);
     let distance = |candidate: &str| {
         let candidate = candidate.to_lowercase();
         let begins = candidate.starts_with(&name) || name.starts_with(&candidate);

@@ -12,6 +12,7 @@ use millstream_functions::{CastMode, Session, SparkCast};
 
 use crate::error::nearest;
 use crate::plan::types::widens;
+use crate::spark_names::SPARK_FUNCTIONS;
 
 /// All functions by name in lower case.
 pub(crate) struct Functions {
@@ -30,9 +31,15 @@ impl Functions {
         datafusion::functions_aggregate::register_all(&mut registry)?;
         datafusion::functions_window::register_all(&mut registry)?;
         datafusion_spark::register_all(&mut registry)?;
+        let ours: Vec<String> = millstream_functions::all_scalar_udfs(&session)
+            .iter()
+            .flat_map(|udf| [udf.name().to_string()].into_iter().chain(udf.aliases().iter().cloned()))
+            .collect();
         millstream_functions::register(&mut registry, &session)?;
-        let names =
-            |all: std::collections::HashSet<String>| all.into_iter().filter(|name| *name == name.to_lowercase());
+        // `make_array` is how an array is written if nobody calls it `array`.
+        let known =
+            |name: &String| SPARK_FUNCTIONS.contains(&name.as_str()) || ours.contains(name) || name == "make_array";
+        let names = |all: std::collections::HashSet<String>| all.into_iter().filter(known);
         let mut functions =
             Self { session, scalar: BTreeMap::new(), aggregate: BTreeMap::new(), window: BTreeMap::new() };
         for name in names(registry.udfs()) {

@@ -16,6 +16,7 @@ mod plan;
 mod project;
 mod relations;
 mod source;
+mod spark_names;
 mod spec;
 mod statement;
 

@@ -116,3 +116,17 @@ fn the_example_of_spark_loads() {
     assert_eq!(pipeline.tables[0].name, "station_traffic");
     assert_eq!(pipeline.tables[0].comment.as_deref(), Some("Entries and exits of each station in four hours"));
 }
+
+#[test]
+fn the_examples_load() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut loaded = Vec::new();
+    for entry in std::fs::read_dir(&examples).expect("there are examples") {
+        let dir = entry.expect("an entry").path();
+        match Project::load(&dir, &Environment::new([("MILLSTREAM_PROJECT".to_string(), "/p".to_string())])) {
+            Ok(pipeline) => loaded.push(pipeline.name),
+            Err(error) => panic!("{}:\n{error}", dir.display()),
+        }
+    }
+    assert!(!loaded.is_empty());
+}

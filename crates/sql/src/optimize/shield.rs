@@ -1,7 +1,8 @@
 //! Keeps the parsing of texts where it was written while filters move.
 //!
 //! A filter that is pushed below a projection takes the projection's expressions with it, except volatile ones. So for that while
-//! `from_csv` and `from_json` look volatile.
+//! `from_csv` and `from_json` look volatile. Fields of structs, on the other hand, cost nothing, and a filter on one saves what the
+//! projection computes for rows that go; DataFusion holds such filters back, so for that while they look like any other function.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
+use datafusion::functions::core::getfield::GetFieldFunc;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
@@ -16,7 +18,7 @@ use datafusion::logical_expr::{
 };
 use millstream_functions::FromText;
 
-/// A function that looks volatile.
+/// A function that looks like another kind of function.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Shielded {
     inner: Arc<ScalarUDF>,
@@ -49,11 +51,16 @@ pub(super) fn is_parse(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarFunction(call) if call.func.inner().downcast_ref::<FromText>().is_some())
 }
 
-/// Makes parsing look volatile.
+/// Makes parsing look volatile, and fields look like computations.
 pub(super) fn lower(plan: LogicalPlan) -> Result<LogicalPlan> {
     rewrite(plan, |call| {
-        call.func.inner().downcast_ref::<FromText>()?;
-        let signature = Signature::any(call.args.len(), Volatility::Volatile);
+        let inner = call.func.inner();
+        let volatility = match (inner.downcast_ref::<FromText>(), inner.downcast_ref::<GetFieldFunc>()) {
+            (Some(_), _) => Volatility::Volatile,
+            (_, Some(_)) => Volatility::Immutable,
+            _ => return None,
+        };
+        let signature = Signature::any(call.args.len(), volatility);
         Some(Arc::new(ScalarUDF::new_from_impl(Shielded { inner: Arc::clone(&call.func), signature })))
     })
 }

@@ -296,7 +296,20 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
     }
 
     fn access(&self, root: &SqlExpr, chain: &[AccessExpr]) -> Result<Expr> {
-        let mut expr = self.expr(root)?;
+        // `relation.column[0]`: the names in front belong together.
+        let mut names: Vec<Ident> = match root {
+            SqlExpr::Identifier(name) => vec![name.clone()],
+            SqlExpr::CompoundIdentifier(names) => names.clone(),
+            _ => Vec::new(),
+        };
+        let dots = chain.iter().map_while(|access| match access {
+            AccessExpr::Dot(SqlExpr::Identifier(name)) if !names.is_empty() => Some(name.clone()),
+            _ => None,
+        });
+        let dots: Vec<Ident> = dots.collect();
+        let chain = &chain[dots.len()..];
+        names.extend(dots);
+        let mut expr = if names.is_empty() { self.expr(root)? } else { self.path(&names)? };
         for access in chain {
             expr = match access {
                 AccessExpr::Dot(SqlExpr::Identifier(field)) => {

@@ -3,7 +3,7 @@ CREATE TEMPORARY VIEW readings AS
 SELECT split(CAST(value AS STRING), ',') AS f FROM STREAM kafka WITH (subscribe = 'weather', includeHeaders = 'true');
 
 CREATE STREAMING TABLE hot USING json AS
-SELECT s.*, r.f[0] AS id, get(r.f, 3) AS element, try_cast(get(r.f, 3) AS DOUBLE) / 10 AS value
+SELECT s.*, r.f[0] AS station, get(r.f, 3) AS element, try_cast(get(r.f, 3) AS DOUBLE) / 10 AS value
 FROM STREAM readings AS r JOIN stations s ON s.id = get(r.f, 0)
 WHERE s.state IN ('AZ', 'NY') AND get(r.f, 2) IN (SELECT element FROM elements);
 
