@@ -29,9 +29,10 @@ impl FilterOp {
     }
 
     pub fn apply(&self, rows: Rows, notes: &mut Notes) -> Result<Rows, DataFusionError> {
+        let before: Vec<u64> = self.readers.iter().map(Reader::count).collect();
         let selected = self.predicate.evaluate(&rows.batch)?.into_array(rows.batch.num_rows())?;
-        for reader in &self.readers {
-            reader.note(&rows.batch, rows.origin.as_ref(), notes)?;
+        for (reader, before) in self.readers.iter().zip(before) {
+            reader.note(before, &rows.batch, rows.origin.as_ref(), notes)?;
         }
         let batch = match &self.keep {
             Some(keep) => rows.batch.project(keep)?,

@@ -1,7 +1,6 @@
 //! Texts that `from_csv` and `from_json` found malformed: they stay in the stream as Spark has it, and a copy goes to the dead letters.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -20,7 +19,6 @@ use crate::fault::RowFault;
 pub(crate) struct Reader {
     reader: FromText,
     text: Arc<dyn PhysicalExpr>,
-    seen: AtomicU64,
 }
 
 impl Reader {
@@ -34,8 +32,7 @@ impl Reader {
                 if let (Some(reader), Some(text)) = (reader, call.and_then(|call| call.args().first()))
                     && !found.iter().any(|other| other.text.eq(text) && other.reader.declared_fields() == reader.declared_fields())
                 {
-                    let seen = AtomicU64::new(reader.malformed().get());
-                    found.push(Self { reader: reader.clone(), text: Arc::clone(text), seen });
+                    found.push(Self { reader: reader.clone(), text: Arc::clone(text) });
                 }
                 Ok(TreeNodeRecursion::Continue)
             });
@@ -44,15 +41,21 @@ impl Reader {
         found
     }
 
-    /// After the expressions ran over `batch`: notes the rows whose text was malformed. Without origins only that there are some.
+    /// What it has counted so far, by whichever thread.
+    pub fn count(&self) -> u64 {
+        self.reader.malformed().get()
+    }
+
+    /// After the expressions ran over `batch`, having counted `before` before: notes the rows whose text was malformed. Without origins only that there
+    /// are some. Another thread's count can make it look in vain, never miss one.
     pub fn note(
         &self,
+        before: u64,
         batch: &RecordBatch,
         origin: Option<&arrow::array::UInt32Array>,
         notes: &mut Notes,
     ) -> Result<(), DataFusionError> {
-        let count = self.reader.malformed().get();
-        if self.seen.swap(count, Ordering::Relaxed) == count {
+        if self.count() == before {
             return Ok(());
         }
         let Some(origin) = origin else {

@@ -25,10 +25,11 @@ impl ProjectOp {
 
     pub fn apply(&self, rows: Rows, notes: &mut Notes) -> Result<Rows, DataFusionError> {
         let count = rows.batch.num_rows();
+        let before: Vec<u64> = self.readers.iter().map(Reader::count).collect();
         let columns = self.exprs.iter().map(|expr| expr.evaluate(&rows.batch)?.into_array(count));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        for reader in &self.readers {
-            reader.note(&rows.batch, rows.origin.as_ref(), notes)?;
+        for (reader, before) in self.readers.iter().zip(before) {
+            reader.note(before, &rows.batch, rows.origin.as_ref(), notes)?;
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use futures::StreamExt;
 
-use super::pull::{offsets, pull};
+use super::pull::{PullError, offsets, pull};
 use super::{FlowTask, OnError};
 use crate::blame;
 use crate::compile::{FlowProgram, Target};
 use crate::error::EngineError;
 use crate::fault::RowFault;
 use crate::flow_log::DeadLetter;
-use crate::segment::Output;
+use crate::segment::{Outcome, Output};
 use crate::source::{Position, SourceBatch};
 use crate::stats::Status;
 use crate::watermark::Activity;
@@ -89,14 +89,14 @@ impl FlowTask {
         let from = self.positions[index].clone();
         if offsets(&from, end) > 0 {
             let program = Arc::clone(&self.program);
-            let projection = program.inputs[index].projection.clone();
-            let mut batches = pull(&self.sources[index], from, end.clone(), projection);
-            while let Some(batch) = batches.next().await {
-                let batch = match batch {
-                    Ok(batch) => batch,
-                    Err(error) => return Ok(Err(error)),
+            let mut batches = pull(&program, index, &self.sources[index], from, end.clone());
+            while let Some(pulled) = batches.next().await {
+                let (batch, outcome) = match pulled {
+                    Ok(pulled) => pulled,
+                    Err(PullError::Source(error)) => return Ok(Err(error)),
+                    Err(PullError::Engine(error)) => return Err(error),
                 };
-                self.take_up(&program, index, batch).await?;
+                self.take_up(&program, index, batch, outcome).await?;
                 if self.pending.count >= self.options.commit_rows_max
                     || self.pending.bytes >= self.options.commit_bytes_max
                 {
@@ -127,9 +127,10 @@ impl FlowTask {
         program: &FlowProgram,
         index: usize,
         batch: SourceBatch,
+        outcome: Outcome,
     ) -> Result<(), EngineError> {
         let from = self.positions[index].get(&batch.partition).copied();
-        let faults = self.process(program, index, &batch, true)?;
+        let faults = self.process(program, index, &batch, outcome, true)?;
         if !faults.is_empty() {
             let input = &program.inputs[index];
             let range = (from, batch.next_offset);
@@ -144,16 +145,16 @@ impl FlowTask {
         Ok(())
     }
 
-    /// Sends rows of an input to where they go. Rows of the output are dropped if `emit` is false.
+    /// Sends what came out of an input's segment to where it goes. Rows of the output are dropped if `emit` is false.
     pub(super) fn process(
         &mut self,
         program: &FlowProgram,
         index: usize,
         batch: &SourceBatch,
+        outcome: Outcome,
         emit: bool,
     ) -> Result<Vec<RowFault>, EngineError> {
         let input = &program.inputs[index];
-        let outcome = input.segment.run(&batch.rows)?;
         input.counters.add(batch.rows.num_rows(), batch.rows.num_rows());
         if let Some(event_time_us) = outcome.event_time_us {
             self.watermarks.observe(&input.relation.name, &batch.partition, event_time_us);

@@ -1,4 +1,4 @@
-//! Reading a range of a source, ahead of what works on the rows when there is much of it.
+//! Reading a range of a source and sending its rows through the first segment, ahead of what keeps state when there is much of it.
 
 use std::sync::Arc;
 
@@ -6,10 +6,15 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 
+use crate::compile::FlowProgram;
+use crate::error::EngineError;
+use crate::segment::Outcome;
 use crate::source::{Position, Source, SourceBatch, SourceError};
 
 /// Batches that are read ahead.
 const AHEAD: usize = 4;
+/// Batches that are in the first segment at once.
+const AT_ONCE: usize = 2;
 /// A range with fewer offsets is not worth another task: handing over costs more than reading.
 const SMALL: i64 = 16 * 1024;
 
@@ -19,18 +24,57 @@ pub(super) fn offsets(from: &Position, to: &Position) -> i64 {
     ranges.filter(|count| *count > 0).sum()
 }
 
-/// Rows of the range. Reading and decoding goes on on another thread while rows are worked on, a few batches ahead and no more.
+/// Why no more comes.
+pub(super) enum PullError {
+    /// Reading failed.
+    Source(SourceError),
+    /// The rows cannot be worked on.
+    Engine(EngineError),
+}
+
+/// What was read, and what became of it in the first segment, in the source's order.
+pub(super) type Pulled = Result<(SourceBatch, Outcome), PullError>;
+
+/// Rows of the range. Of a large one, reading and decoding goes on on another thread while rows are worked on, and two batches are worked on at
+/// once; a few batches ahead and no more.
 pub(super) fn pull(
+    program: &Arc<FlowProgram>,
+    index: usize,
     source: &Arc<dyn Source>,
     from: Position,
     to: Position,
-    projection: Option<Vec<usize>>,
-) -> BoxStream<'static, Result<SourceBatch, SourceError>> {
+) -> BoxStream<'static, Pulled> {
     let small = offsets(&from, &to) <= SMALL;
-    let mut batches = source.read(from, to, projection);
+    let batches = source.read(from, to, program.inputs[index].projection.clone());
+    let program = Arc::clone(program);
     if small {
-        return batches;
+        return batches.map(move |batch| work(&program, index, batch)).boxed();
     }
+    let working = ahead(batches).map(move |batch| {
+        let program = Arc::clone(&program);
+        let working = tokio::spawn(async move { work(&program, index, batch) });
+        async move {
+            match working.await {
+                Ok(done) => done,
+                Err(error) => match error.try_into_panic() {
+                    // As if it had happened here.
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(error) => Err(PullError::Engine(EngineError::Stopped(error.to_string()))),
+                },
+            }
+        }
+    });
+    working.buffered(AT_ONCE).boxed()
+}
+
+fn work(program: &FlowProgram, index: usize, batch: Result<SourceBatch, SourceError>) -> Pulled {
+    let batch = batch.map_err(PullError::Source)?;
+    let outcome = program.inputs[index].segment.run(&batch.rows).map_err(PullError::Engine)?;
+    Ok((batch, outcome))
+}
+
+/// The stream, polled by another task.
+fn ahead<T: Send + 'static>(mut batches: BoxStream<'static, T>) -> BoxStream<'static, T> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
         while let Some(batch) = batches.next().await {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
-use super::pull::{offsets, pull};
 use super::FlowTask;
+use super::pull::{PullError, offsets, pull};
 use crate::aggregate::State;
 use crate::error::EngineError;
 use crate::flow_log::{CommitError, Progress};
@@ -116,14 +116,15 @@ impl FlowTask {
             let mut attempt = 0;
             while offsets(&from, to) > 0 {
                 let mut failed = None;
-                let mut batches = pull(&self.sources[index], from.clone(), to.clone(), input.projection.clone());
-                while let Some(batch) = batches.next().await {
-                    match batch {
-                        Ok(batch) => {
-                            self.process(&program, index, &batch, false)?;
+                let mut batches = pull(&program, index, &self.sources[index], from.clone(), to.clone());
+                while let Some(pulled) = batches.next().await {
+                    match pulled {
+                        Ok((batch, outcome)) => {
+                            self.process(&program, index, &batch, outcome, false)?;
                             from.insert(batch.partition, batch.next_offset);
                         }
-                        Err(error) => {
+                        Err(PullError::Engine(error)) => return Err(error),
+                        Err(PullError::Source(error)) => {
                             failed = Some(error);
                             break;
                         }

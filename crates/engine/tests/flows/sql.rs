@@ -186,3 +186,18 @@ async fn rows_per_second() {
     world.run().await.unwrap();
     println!("window and sum alone: {:.2} M rows/s", 3.0 / begin.elapsed().as_secs_f64());
 }
+
+#[tokio::test]
+async fn lists_become_rows() {
+    let sql = format!(
+        "CREATE STREAMING TABLE t USING csv AS SELECT word, n FROM \
+         (SELECT explode(split(CAST(value AS STRING), ' ')) AS word, length(CAST(value AS STRING)) AS n FROM {KAFKA}) WHERE word <> 'b';"
+    );
+    let pipeline = project(&sql);
+    let make = || {
+        let world = world(&pipeline.flows[0]);
+        produce(&world, 0, ["a b c", "", "d"]);
+        world
+    };
+    assert_eq!(straight_and_broken(make).await.sorted(), [" | 0", "a | 5", "c | 5", "d | 1"]);
+}
