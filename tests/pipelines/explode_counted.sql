@@ -1,0 +1,9 @@
+-- Words are counted by window: the rows that a list becomes keep their event time.
+CREATE TEMPORARY VIEW events AS
+SELECT e.*, try_to_timestamp(e.time, 'yyyy-MM-dd HH:mm') AS ts
+FROM (SELECT from_csv(CAST(value AS STRING), 'time STRING, k STRING, n BIGINT') AS e
+      FROM STREAM kafka WITH ('kafka.bootstrap.servers' = '${env:KAFKA_BOOTSTRAP}', subscribe = 'input', startingOffsets = 'earliest'));
+CREATE STREAMING TABLE counts USING csv AS
+SELECT date_format(window.start, 'HH:mm') AS start, word, count(*) AS n
+FROM (SELECT ts, explode(split(k, ' ')) AS word FROM STREAM events WATERMARK ts DELAY OF INTERVAL 0 SECONDS)
+GROUP BY window(ts, '1 minute'), word;
