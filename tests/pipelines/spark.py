@@ -194,10 +194,11 @@ class Run:
         got = []
 
         def take(rows, batch):
-            rows = rows.localCheckpoint(eager=True)
-            got.append((batch, rows, csv_lines(rows, work / f"out-{batch}-{time.time_ns()}")))
+            path = str(work / f"rows-{batch}-{time.time_ns()}")
+            rows.coalesce(1).write.parquet(path)
+            got.append((batch, path, csv_lines(rows, work / f"out-{batch}-{time.time_ns()}")))
 
-        age, lines, late, offsets = 0, [], 0, {}
+        age, lines, late, offsets = 0, [], {}, {}
         for run in self.runs:
             for number, epoch in run:
                 path = feed / f"{number:03}.json"
@@ -212,19 +213,20 @@ class Run:
                 ends = [s["endOffset"] for s in progress["sources"]]
                 ends = [json.loads(e) if isinstance(e, str) else e for e in ends]
                 offsets[progress["batchId"]] = max(e["logOffset"] for e in ends if e)
-                late += sum(s.get("numRowsDroppedByWatermark", 0) for s in progress["stateOperators"])
-        for batch, rows, texts in got:
+                late[progress["batchId"]] = sum(s.get("numRowsDroppedByWatermark", 0) for s in progress["stateOperators"])
+        for batch, path, texts in got:
             number = offsets[batch] + 1
             number = numbers[number - 1] if numbers else number
             lines += [f"{number}: {text}" for text in texts]
             if texts:
                 kept = self.tables.setdefault(table, ("stream", [None, []]))[1][1]
-                kept.append((number, rows))
+                kept.append((number, spark.read.parquet(path)))
                 every = kept[0][1]
                 for _, more in kept[1:]:
                     every = every.unionByName(more)
                 every.createOrReplaceTempView(table)
         expected = sum(int(l.split()[1]) for l in case.out.get("late", []) if l.split()[0] == table)
+        late = sum(late.values())
         if late != expected and not columns:
             print(f"  {case.name}: Spark says {late} late rows in {table}, we {expected} (it counts after a partial aggregate)")
         return lines

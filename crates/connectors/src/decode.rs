@@ -66,7 +66,7 @@ impl Columns {
             Some(columns) => Arc::new(schema.project(columns)?),
             None => Arc::clone(schema),
         };
-        let kinds = schema.fields().iter().map(|field| kind_of(field)).collect::<Result<_, _>>()?;
+        let kinds = schema.fields().iter().map(kind_of).collect::<Result<_, _>>()?;
         Ok(Self { schema, kinds })
     }
 
@@ -234,17 +234,17 @@ impl Decoder {
         for (field, kind) in schema.fields().iter().zip(self.columns.kinds.iter()) {
             let taken = || "the builder of a projected column is there";
             let array: ArrayRef = match kind {
-                Kind::Key => self.key.as_mut().expect(taken()).finish(field.data_type())?,
-                Kind::Value => self.value.as_mut().expect(taken()).finish(field.data_type())?,
+                Kind::Key => self.key.as_mut().unwrap_or_else(|| panic!("{}", taken())).finish(field.data_type())?,
+                Kind::Value => self.value.as_mut().unwrap_or_else(|| panic!("{}", taken())).finish(field.data_type())?,
                 Kind::Topic => repeat(&self.topic, rows, field.data_type()),
                 Kind::Partition => Arc::new(Int32Array::from_value(self.partition, rows)),
-                Kind::Offset => Arc::new(Int64Array::from(drain(self.offsets.as_mut().expect(taken())))),
+                Kind::Offset => Arc::new(Int64Array::from(drain(self.offsets.as_mut().unwrap_or_else(|| panic!("{}", taken()))))),
                 Kind::Timestamp => {
-                    let values = drain(self.timestamps_us.as_mut().expect(taken()));
+                    let values = drain(self.timestamps_us.as_mut().unwrap_or_else(|| panic!("{}", taken())));
                     Arc::new(TimestampMicrosecondArray::from(values).with_data_type(field.data_type().clone()))
                 }
-                Kind::TimestampType => Arc::new(Int32Array::from(drain(self.timestamp_types.as_mut().expect(taken())))),
-                Kind::Headers => self.headers.as_mut().expect(taken()).finish(field.data_type())?,
+                Kind::TimestampType => Arc::new(Int32Array::from(drain(self.timestamp_types.as_mut().unwrap_or_else(|| panic!("{}", taken()))))),
+                Kind::Headers => self.headers.as_mut().unwrap_or_else(|| panic!("{}", taken())).finish(field.data_type())?,
             };
             arrays.push(array);
         }

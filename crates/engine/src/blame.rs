@@ -72,7 +72,8 @@ fn original(relation: &Relation, rows: &RecordBatch, row: usize) -> Vec<u8> {
 
 fn offset(rows: &RecordBatch, row: usize) -> Option<i64> {
     let column = rows.column_by_name("offset")?;
-    (column.data_type() == &DataType::Int64 && column.is_valid(row)).then(|| column.as_primitive::<Int64Type>().value(row))
+    (column.data_type() == &DataType::Int64 && column.is_valid(row))
+        .then(|| column.as_primitive::<Int64Type>().value(row))
 }
 
 fn row_json(rows: &RecordBatch, row: usize) -> Vec<u8> {

@@ -110,7 +110,7 @@ impl Segment {
         if notes.wants_origin && first.is_none() {
             return self.try_run(batch, Some(0), outcome);
         }
-        notes.faults.sort_by(|a, b| a.row.cmp(&b.row));
+        notes.faults.sort_by_key(|a| a.row);
         // Windows and lists make several rows of one.
         notes.faults.dedup();
         outcome.faults.append(&mut notes.faults);

@@ -88,7 +88,10 @@ impl MemorySource {
 
     fn high_watermarks(&self) -> Position {
         let partitions = self.partitions.lock();
-        partitions.iter().map(|(name, rows)| (name.clone(), rows.iter().map(|rows| rows.num_rows() as i64).sum())).collect()
+        partitions
+            .iter()
+            .map(|(name, rows)| (name.clone(), rows.iter().map(|rows| rows.num_rows() as i64).sum()))
+            .collect()
     }
 }
 

@@ -114,7 +114,6 @@ impl Page {
                         value: record.value.map(<[u8]>::to_vec),
                         headers: record
                             .headers
-                            .clone()
                             .map_while(Result::ok)
                             .map(|(k, v)| (k.to_owned(), v.map(<[u8]>::to_vec)))
                             .collect(),

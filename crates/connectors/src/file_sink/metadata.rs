@@ -161,7 +161,7 @@ fn damaged(path: &Path, why: &str) -> io::Error {
 }
 
 fn is_compact(commit: u64) -> bool {
-    (commit + 1) % COMPACT_INTERVAL == 0
+    (commit + 1).is_multiple_of(COMPACT_INTERVAL)
 }
 
 fn name_of(commit: u64) -> String {

@@ -197,7 +197,7 @@ impl ClusterSink {
         let Some(batches) = payload.finish() else { return Ok(()) };
         let offsets = self.log.append(vec![Append { topic: self.positions.clone(), partition: 0, batches }]).await?;
         self.written += 1;
-        if self.written % FORGET_POSITIONS == 0
+        if self.written.is_multiple_of(FORGET_POSITIONS)
             && let Some(offset) = offsets.first()
         {
             // What stays is forgotten next time.

@@ -84,12 +84,7 @@ impl Lowering {
         Ok(keys)
     }
 
-    fn function(
-        &self,
-        expr: &Expr,
-        schema: &DFSchema,
-        prepare: &mut Vec<Prepared>,
-    ) -> Result<Function, EngineError> {
+    fn function(&self, expr: &Expr, schema: &DFSchema, prepare: &mut Vec<Prepared>) -> Result<Function, EngineError> {
         let (props, context) = (&self.planner.props, &self.planner.context);
         let lowered = LoweredAggregateBuilder::new(expr, schema, schema.as_arrow(), props, context).build()?;
         let aggregate = lowered.aggregate;
@@ -108,7 +103,8 @@ impl Lowering {
 
 fn spec(keys: Keys, functions: Vec<Function>, schema: &DFSchema) -> Result<AggregateSpec, EngineError> {
     let Some((time, width_us, _)) = keys.time else {
-        let what = if functions.is_empty() { "SELECT DISTINCT without event time" } else { "GROUP BY without event time" };
+        let what =
+            if functions.is_empty() { "SELECT DISTINCT without event time" } else { "GROUP BY without event time" };
         return Err(EngineError::unsupported(
             what,
             "its groups would never be final: put a WATERMARK on the stream and group by window(…) or by that column",

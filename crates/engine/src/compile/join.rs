@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::{Expr, Join, JoinType};
 use datafusion::common::NullEquality;
+use datafusion::logical_expr::{Expr, Join, JoinType};
 
 use super::lower::{Chain, Lowering, human};
 use super::{has_stream, nullable};
@@ -30,7 +30,10 @@ impl Lowering {
             (JoinType::LeftAnti, true) | (JoinType::RightAnti, false) => JoinKind::Anti { null_aware: join.null_aware },
             (other, _) => {
                 let what = format!("a {other} JOIN that keeps rows of the static side");
-                return Err(EngineError::unsupported(what, "keep the stream's rows: put the stream on the side that is kept"));
+                return Err(EngineError::unsupported(
+                    what,
+                    "keep the stream's rows: put the stream on the side that is kept",
+                ));
             }
         };
         let (stream, fixed) = if stream_is_left { (&join.left, &join.right) } else { (&join.right, &join.left) };

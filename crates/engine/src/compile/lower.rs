@@ -97,7 +97,9 @@ impl Lowering {
                 "ORDER BY",
                 "a stream has no end to be sorted at: sort where the table is read, or in a MATERIALIZED VIEW",
             )),
-            LogicalPlan::Limit(_) => Err(EngineError::unsupported("LIMIT", "use it in a MATERIALIZED VIEW over this table")),
+            LogicalPlan::Limit(_) => {
+                Err(EngineError::unsupported("LIMIT", "use it in a MATERIALIZED VIEW over this table"))
+            }
             LogicalPlan::Window(_) => Err(EngineError::unsupported(
                 "a function OVER a window of rows",
                 "group by window(…), or use it in a MATERIALIZED VIEW",
@@ -205,7 +207,10 @@ impl Lowering {
         };
         if !relation.streaming {
             let what = format!("{}, which is not a stream, as the only input", relation.name);
-            return Err(EngineError::unsupported(what, format!("write STREAM({}) or use a MATERIALIZED VIEW", relation.name)));
+            return Err(EngineError::unsupported(
+                what,
+                format!("write STREAM({}) or use a MATERIALIZED VIEW", relation.name),
+            ));
         }
         if scan.fetch.is_some() {
             return Err(EngineError::unsupported("LIMIT", "use it in a MATERIALIZED VIEW over this table"));

@@ -73,8 +73,7 @@ impl StaticSide {
     /// Puts the plan's rows in place of those that were there.
     pub fn load(&self, rows: RecordBatch) -> Result<(), DataFusionError> {
         let columns = evaluate(&self.keys, &rows)?;
-        let fields: Vec<SortField> =
-            columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+        let fields: Vec<SortField> = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
         let converter = if fields.is_empty() { None } else { Some(RowConverter::new(fields)?) };
         let mut by_key: HashMap<Vec<u8>, Vec<u32>, ahash::RandomState> = HashMap::default();
         let mut has_null_key = false;
@@ -98,7 +97,8 @@ impl StaticSide {
 impl JoinOp {
     pub fn apply(&self, rows: Rows) -> Result<Rows, DataFusionError> {
         let table = self.side.table.read().clone();
-        let table = table.ok_or_else(|| DataFusionError::Internal("the static side is read before rows come".into()))?;
+        let table =
+            table.ok_or_else(|| DataFusionError::Internal("the static side is read before rows come".into()))?;
         let keys = evaluate(&self.keys, &rows.batch)?;
         let (stream, fixed) = self.pairs(&table, &keys, rows.batch.num_rows())?;
         let (stream, fixed) = self.filtered(&table, &rows.batch, stream, fixed)?;

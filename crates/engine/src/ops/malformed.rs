@@ -30,7 +30,9 @@ impl Reader {
                 let call = expr.downcast_ref::<ScalarFunctionExpr>();
                 let reader = call.and_then(|call| call.fun().inner().downcast_ref::<FromText>());
                 if let (Some(reader), Some(text)) = (reader, call.and_then(|call| call.args().first()))
-                    && !found.iter().any(|other| other.text.eq(text) && other.reader.declared_fields() == reader.declared_fields())
+                    && !found
+                        .iter()
+                        .any(|other| other.text.eq(text) && other.reader.declared_fields() == reader.declared_fields())
                 {
                     found.push(Self { reader: reader.clone(), text: Arc::clone(text) });
                 }

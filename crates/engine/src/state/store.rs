@@ -80,10 +80,10 @@ impl Store {
             if content.len() as u64 != known.bytes || crc32c(&content) != known.crc32c {
                 return Err(failed(&path, "the file is damaged: its checksum is not the one in the manifest"));
             }
-            let mut reader = FileReader::try_new(io::Cursor::new(content), None).map_err(|error| failed(&path, error))?;
-            let types = |schema: &SchemaRef| {
-                schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>()
-            };
+            let mut reader =
+                FileReader::try_new(io::Cursor::new(content), None).map_err(|error| failed(&path, error))?;
+            let types =
+                |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
             if types(&reader.schema()) != types(schema) {
                 return Err(failed(&path, "its columns are not those of the query"));
             }

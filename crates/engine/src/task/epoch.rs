@@ -168,13 +168,7 @@ impl FlowTask {
         Ok(outcome.faults)
     }
 
-    fn route(
-        &mut self,
-        program: &FlowProgram,
-        output: Output,
-        target: Target,
-        emit: bool,
-    ) -> Result<(), EngineError> {
+    fn route(&mut self, program: &FlowProgram, output: Output, target: Target, emit: bool) -> Result<(), EngineError> {
         let rows = output.batch.num_rows();
         match target {
             Target::Output if emit => {
@@ -248,7 +242,9 @@ impl FlowTask {
         let stopping = faults.iter().zip(&letters).find(|(fault, _)| fault.stops).map(|(_, letter)| letter);
         if let (OnError::Fail, Some(letter)) = (self.options.on_error, stopping) {
             let place = match &letter.record {
-                Some(record) => format!("topic {}, partition {}, offset {}", record.topic, record.partition, record.offset),
+                Some(record) => {
+                    format!("topic {}, partition {}, offset {}", record.topic, record.partition, record.offset)
+                }
                 None => String::from_utf8_lossy(&letter.value).into_owned(),
             };
             let (class, message) = (letter.error_class.clone(), letter.message.clone());

@@ -243,7 +243,8 @@ impl FlowTask {
                         true
                     })
                 });
-                let open = |partition: &&String| position.get(*partition).is_none_or(|offset| *offset < target[*partition]);
+                let open =
+                    |partition: &&String| position.get(*partition).is_none_or(|offset| *offset < target[*partition]);
                 let active: BTreeSet<String> = target.keys().filter(open).cloned().collect();
                 activity.active.insert(self.program.inputs[index].relation.name.clone(), active);
                 ends.push(end);
@@ -350,12 +351,7 @@ impl FlowTask {
     }
 
     /// Waits if the source may come back; otherwise that is the end.
-    async fn source_failed(
-        &mut self,
-        index: usize,
-        error: SourceError,
-        attempt: &mut u32,
-    ) -> Result<(), EngineError> {
+    async fn source_failed(&mut self, index: usize, error: SourceError, attempt: &mut u32) -> Result<(), EngineError> {
         match error {
             SourceError::Unavailable(_) => self.wait(&error.to_string(), attempt).await,
             SourceError::Fatal(_) => {

@@ -102,7 +102,6 @@ pub fn flow(plan: LogicalPlan) -> Flow {
     Flow { name: "t".into(), target: "t".into(), plan, fingerprint, origin, sql: String::new() }
 }
 
-
 /// Everything outside of a flow; it outlives the process that runs it.
 pub struct World {
     pub flow: Flow,

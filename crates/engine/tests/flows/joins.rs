@@ -17,10 +17,7 @@ use crate::harness::*;
 struct Stations;
 
 fn stations_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("code", DataType::Utf8, true),
-        Field::new("name", DataType::Utf8, true),
-    ]))
+    Arc::new(Schema::new(vec![Field::new("code", DataType::Utf8, true), Field::new("name", DataType::Utf8, true)]))
 }
 
 impl StaticTables for Stations {

@@ -30,7 +30,8 @@ fn project(sql: &str) -> Pipeline {
     load(folder.path())
 }
 
-const KAFKA: &str = "STREAM kafka WITH ('kafka.bootstrap.servers' = 'x:1', subscribe = 't', startingOffsets = 'earliest')";
+const KAFKA: &str =
+    "STREAM kafka WITH ('kafka.bootstrap.servers' = 'x:1', subscribe = 't', startingOffsets = 'earliest')";
 
 /// A world whose one source has a topic's columns.
 fn world(flow: &Flow) -> World {
@@ -86,7 +87,8 @@ async fn malformed_texts_stay_and_leave_a_copy() {
 
 #[tokio::test]
 async fn what_stops_spark_is_a_dead_letter_with_its_value() {
-    let sql = format!("CREATE STREAMING TABLE t USING csv AS SELECT CAST(CAST(value AS STRING) AS INT) AS n FROM {KAFKA};");
+    let sql =
+        format!("CREATE STREAMING TABLE t USING csv AS SELECT CAST(CAST(value AS STRING) AS INT) AS n FROM {KAFKA};");
     let pipeline = project(&sql);
     let make = || {
         let world = world(&pipeline.flows[0]);
@@ -154,7 +156,11 @@ async fn windows_stand_on_windows() {
     let pipeline = project(&sql);
     let make = || {
         let world = world(&pipeline.flows[0]);
-        produce(&world, 0, ["2024-01-01 12:01:00", "2024-01-01 12:03:00", "2024-01-01 12:08:00", "2024-01-01 12:12:00"]);
+        produce(
+            &world,
+            0,
+            ["2024-01-01 12:01:00", "2024-01-01 12:03:00", "2024-01-01 12:08:00", "2024-01-01 12:12:00"],
+        );
         world
     };
     assert_eq!(straight_and_broken(make).await.sorted(), ["12:00 | 3"]);

@@ -35,7 +35,9 @@ async fn a_backlog_is_cut_into_commits_of_a_size() {
         world
     })
     .await;
-    assert!(world.log.commits().iter().all(|commit| commit.rows.iter().map(|rows| rows.num_rows()).sum::<usize>() <= 3000));
+    assert!(
+        world.log.commits().iter().all(|commit| commit.rows.iter().map(|rows| rows.num_rows()).sum::<usize>() <= 3000)
+    );
     assert_eq!(world.sorted().len(), 10_000);
     assert!(world.log.commits().len() >= 5);
 }

@@ -24,13 +24,8 @@ fn worked_example() -> World {
 #[tokio::test]
 async fn the_worked_example_of_the_language() {
     let world = straight_and_broken(worked_example).await;
-    let expected: [&[&str]; 5] = [
-        &[],
-        &[],
-        &["[12:00–12:05) | A | 3 | 3"],
-        &[],
-        &["[12:10–12:15) | A | 1 | 1", "[12:15–12:20) | A | 1 | 1"],
-    ];
+    let expected: [&[&str]; 5] =
+        [&[], &[], &["[12:00–12:05) | A | 3 | 3"], &[], &["[12:10–12:15) | A | 1 | 1", "[12:15–12:20) | A | 1 | 1"]];
     assert_eq!(world.commits(), expected);
     assert_eq!(world.late(), ["12:02 | A | 1 | [12:00–12:05)"]);
     let watermarks: Vec<_> = world.log.commits().iter().map(|commit| commit.progress.watermark_us).collect();
@@ -42,7 +37,8 @@ async fn the_worked_example_of_the_language() {
 async fn a_backlog_is_one_epoch_and_an_empty_one_whatever_its_order() {
     let world = straight_and_broken(|| {
         let world = World::new(tumbling(), 1);
-        let rows: Vec<_> = (0..2000).map(|row| ((row * 7919) % 600, if row % 3 == 0 { "A" } else { "B" }, row)).collect();
+        let rows: Vec<_> =
+            (0..2000).map(|row| ((row * 7919) % 600, if row % 3 == 0 { "A" } else { "B" }, row)).collect();
         world.source().append("0", &crate::harness::rows(&rows));
         world
     })
@@ -78,7 +74,10 @@ async fn an_epoch_with_a_large_output_comes_in_parts() {
 async fn sliding_windows_hold_a_row_each() {
     let world = straight_and_broken(|| {
         let world = World::new(sums(window(watermark(scan("s"), 0), 10, 5)), 1);
-        epochs(world.source(), &[rows(&[(at("12:07"), "A", 1), (at("12:11"), "A", 2)]), rows(&[(at("12:30"), "A", 4)])]);
+        epochs(
+            world.source(),
+            &[rows(&[(at("12:07"), "A", 1), (at("12:11"), "A", 2)]), rows(&[(at("12:30"), "A", 4)])],
+        );
         world
     })
     .await;
@@ -139,7 +138,10 @@ async fn distinct_rows_come_out_once_their_time_is_past() {
         let plan = watermark(scan("s"), 10).project(columns(&["ts", "station"])).unwrap();
         let world = World::new(plan.distinct().unwrap().build().unwrap(), 1);
         let first = rows(&[(at("12:00"), "A", 1), (at("12:00"), "A", 2), (at("12:01"), "B", 3)]);
-        epochs(world.source(), &[first, rows(&[(at("12:00"), "A", 4), (at("12:11"), "C", 5)]), rows(&[(at("12:00"), "A", 6)])]);
+        epochs(
+            world.source(),
+            &[first, rows(&[(at("12:00"), "A", 4), (at("12:11"), "C", 5)]), rows(&[(at("12:00"), "A", 6)])],
+        );
         world
     };
     let world = straight_and_broken(make).await;
@@ -182,7 +184,8 @@ async fn many_windows_at_once_and_then_few() {
     let make = || {
         let mut world = World::new(tumbling(), 1);
         world.change = Arc::new(|options| options.commit_rows_max = 500);
-        let backlog: Vec<_> = (0..6000).map(|row| ((row * 7919) % 6000, if row % 2 == 0 { "A" } else { "B" }, 1)).collect();
+        let backlog: Vec<_> =
+            (0..6000).map(|row| ((row * 7919) % 6000, if row % 2 == 0 { "A" } else { "B" }, 1)).collect();
         let live: Vec<_> = (0..30).map(|row| rows(&[(5990 + row, "A", 1)])).collect();
         let mut batches = vec![rows(&backlog)];
         batches.extend(live);

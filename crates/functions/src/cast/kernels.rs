@@ -325,7 +325,7 @@ impl Cast<'_> {
             DataType::Int64 => self.each::<F, Int64Type>(
                 array,
                 to,
-                |v| cut(widen(v), -9.223_372_036_854_775_8e18, 9.223_372_036_854_775_8e18),
+                |v| cut(widen(v), -9.223_372_036_854_776e18, 9.223_372_036_854_776e18),
                 overflow,
             ),
             DataType::Float32 => Ok(Arc::new(array.unary::<_, Float32Type>(|v| widen(v) as f32))),

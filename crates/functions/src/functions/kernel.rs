@@ -116,8 +116,8 @@ impl Call<'_> {
     }
 
     /// A boolean per row.
-    pub(crate) fn build_booleans(&self, mut value: impl FnMut(usize) -> Result<Option<bool>>) -> Result<ColumnarValue> {
-        let values = (0..self.rows).map(|row| value(row)).collect::<Result<Vec<_>>>()?;
+    pub(crate) fn build_booleans(&self, value: impl FnMut(usize) -> Result<Option<bool>>) -> Result<ColumnarValue> {
+        let values = (0..self.rows).map(value).collect::<Result<Vec<_>>>()?;
         Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(values))))
     }
 }

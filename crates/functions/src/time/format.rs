@@ -70,7 +70,7 @@ fn name(name: &str, full: bool, out: &mut Vec<u8>) {
 }
 
 fn number(field: Field, moment: &Moment, civil: &Civil) -> i64 {
-    let half = |hour: u32| i64::from(if hour % 12 == 0 { 12 } else { hour % 12 });
+    let half = |hour: u32| i64::from(if hour.is_multiple_of(12) { 12 } else { hour % 12 });
     match field {
         Field::Year => i64::from(civil.year),
         Field::Month => i64::from(civil.month),

@@ -236,7 +236,7 @@ pub fn write_timestamp(out: &mut Vec<u8>, local_us: i64) {
     if micro != 0 {
         out.push(b'.');
         let mut width = 6;
-        while micro % 10 == 0 {
+        while micro.is_multiple_of(10) {
             micro /= 10;
             width -= 1;
         }
