@@ -235,16 +235,24 @@ impl Decoder {
             let taken = || "the builder of a projected column is there";
             let array: ArrayRef = match kind {
                 Kind::Key => self.key.as_mut().unwrap_or_else(|| panic!("{}", taken())).finish(field.data_type())?,
-                Kind::Value => self.value.as_mut().unwrap_or_else(|| panic!("{}", taken())).finish(field.data_type())?,
+                Kind::Value => {
+                    self.value.as_mut().unwrap_or_else(|| panic!("{}", taken())).finish(field.data_type())?
+                }
                 Kind::Topic => repeat(&self.topic, rows, field.data_type()),
                 Kind::Partition => Arc::new(Int32Array::from_value(self.partition, rows)),
-                Kind::Offset => Arc::new(Int64Array::from(drain(self.offsets.as_mut().unwrap_or_else(|| panic!("{}", taken()))))),
+                Kind::Offset => {
+                    Arc::new(Int64Array::from(drain(self.offsets.as_mut().unwrap_or_else(|| panic!("{}", taken())))))
+                }
                 Kind::Timestamp => {
                     let values = drain(self.timestamps_us.as_mut().unwrap_or_else(|| panic!("{}", taken())));
                     Arc::new(TimestampMicrosecondArray::from(values).with_data_type(field.data_type().clone()))
                 }
-                Kind::TimestampType => Arc::new(Int32Array::from(drain(self.timestamp_types.as_mut().unwrap_or_else(|| panic!("{}", taken()))))),
-                Kind::Headers => self.headers.as_mut().unwrap_or_else(|| panic!("{}", taken())).finish(field.data_type())?,
+                Kind::TimestampType => Arc::new(Int32Array::from(drain(
+                    self.timestamp_types.as_mut().unwrap_or_else(|| panic!("{}", taken())),
+                ))),
+                Kind::Headers => {
+                    self.headers.as_mut().unwrap_or_else(|| panic!("{}", taken())).finish(field.data_type())?
+                }
             };
             arrays.push(array);
         }

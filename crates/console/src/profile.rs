@@ -105,8 +105,10 @@ impl Profile {
                 &["id", "code", "zip", "year", "lat", "lon", "lng", "latitude", "longitude", "offset", "partition"],
             ) {
                 0
-            } else if has(name, &["audits", "rows", "records", "n", "cnt", "samples", "observations", "readings"])
-                || name == "count"
+            } else if has(
+                name,
+                &["audits", "rows", "records", "n", "cnt", "samples", "observations", "readings", "polls", "days"],
+            ) || name == "count"
             {
                 1
             } else if has(name, &["min", "max"]) {

@@ -88,7 +88,7 @@ fn meaning(expr: Expr, session: &Session) -> Result<Expr> {
                 Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(n as i32)), m))
             }
             Expr::Negative(inner) => match *inner {
-                Expr::Literal(ScalarValue::Int64(Some(n)), m) if n == 2_147_483_648 => {
+                Expr::Literal(ScalarValue::Int64(Some(2_147_483_648)), m) => {
                     Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(i32::MIN)), m))
                 }
                 Expr::Literal(value, m) => Transformed::yes(Expr::Literal(value.arithmetic_negate()?, m)),

@@ -347,18 +347,15 @@ pub(crate) fn key_values(tokens: &mut VecDeque<TokenWithSpan>, after: Span) -> R
         let start = span(tokens);
         let mut key = String::new();
         let mut last = start;
-        loop {
-            let part = match tokens.front() {
-                Some(token) => match (&token.token, string(token)) {
-                    (_, Some(text)) if key.is_empty() => text.to_string(),
-                    (Token::Word(word), _) => word.value.clone(),
-                    (Token::Period, _) if !key.is_empty() => ".".to_string(),
-                    // `a.1b` and `a-b` come in more than one word.
-                    (Token::Minus, _) if !key.is_empty() => "-".to_string(),
-                    (Token::Number(number, _), _) if key.ends_with(['.', '-']) => number.clone(),
-                    _ => break,
-                },
-                None => break,
+        while let Some(token) = tokens.front() {
+            let part = match (&token.token, string(token)) {
+                (_, Some(text)) if key.is_empty() => text.to_string(),
+                (Token::Word(word), _) => word.value.clone(),
+                (Token::Period, _) if !key.is_empty() => ".".to_string(),
+                // `a.1b` and `a-b` come in more than one word.
+                (Token::Minus, _) if !key.is_empty() => "-".to_string(),
+                (Token::Number(number, _), _) if key.ends_with(['.', '-']) => number.clone(),
+                _ => break,
             };
             let joins = key.is_empty() || key.ends_with(['.', '-']) || part == "." || part == "-";
             if !joins {

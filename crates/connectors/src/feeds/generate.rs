@@ -181,7 +181,10 @@ fn restore<T>(values: &mut [T], saved: &Json, read: impl Fn(&Json) -> Option<T>)
     Some(())
 }
 
-fn layouts(spec: &GenerateSpec, names: &[String]) -> Result<(Vec<(Vec<usize>, String)>, Weights), String> {
+/// Fields of a layout by their positions, and what stands after the last.
+type Layout = (Vec<usize>, String);
+
+fn layouts(spec: &GenerateSpec, names: &[String]) -> Result<(Vec<Layout>, Weights), String> {
     if spec.layouts.is_empty() {
         return Ok((vec![((0..names.len()).collect(), String::new())], Weights::even(1)));
     }

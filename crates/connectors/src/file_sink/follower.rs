@@ -21,6 +21,8 @@ use crate::table_log::reader::{ReadError, TableReader};
 
 /// Bytes of the table's log that are read at once.
 const READ_BYTES: usize = 1 << 20;
+/// How soon after its start a follower commits for the first time, if its trigger is not sooner.
+const FIRST_FILES: Duration = Duration::from_secs(1);
 /// How long to wait before a commit that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -231,7 +233,8 @@ impl FileSink {
         passed: impl Fn(i64) + Send,
     ) -> Result<(), SinkError> {
         let mut end = self.reader.watch().map_err(SinkError::Log)?;
-        let mut last_commit = Instant::now();
+        // The first files come soon: who starts a pipeline wants to see that it works.
+        let mut last_commit = Instant::now() - self.config.trigger.saturating_sub(FIRST_FILES);
         passed(self.position);
         loop {
             let position = self.position;

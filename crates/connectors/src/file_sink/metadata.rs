@@ -189,7 +189,7 @@ pub fn uri(path: &Path) -> String {
 /// The path of a `file:` URI.
 pub fn path_of(uri: &str) -> PathBuf {
     let path = uri.strip_prefix("file:").unwrap_or(uri);
-    let path = if path.starts_with("//") { &path[2..] } else { path };
+    let path = path.strip_prefix("//").unwrap_or(path);
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let [first, after @ ..] = rest {

@@ -85,6 +85,8 @@ impl Packed {
     }
 }
 
+// One of these a file that is being written: their size does not matter.
+#[allow(clippy::large_enum_variant)]
 enum Body {
     Text { rows: RowWriter, buffer: Vec<u8>, out: Packed },
     Parquet(Box<ArrowWriter<Counted>>),

@@ -186,7 +186,7 @@ async fn files_with_options_and_folders_are_tables() {
         options: options.clone(),
     };
     let found = rows(&statics, files("in"), &["n", "unit"]).await;
-    let table = pretty_format_batches(&[found.clone()]).unwrap().to_string();
+    let table = pretty_format_batches(std::slice::from_ref(&found)).unwrap().to_string();
     assert!(table.contains("R=1"), "{table}");
     assert!(found.column(1).is_null(1));
     let uri = format!("file://{}", dir.path().join("in").display());

@@ -37,6 +37,9 @@ const PREFETCH_BATCHES: usize = 8;
 /// How often a source looks for topics and partitions that are new.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Partitions, and when they were asked for.
+type Known = (Instant, Vec<(String, i32)>);
+
 /// A [`Source`] over topics of a cluster.
 pub struct ClusterSource {
     consumer: Arc<BaseConsumer>,
@@ -44,7 +47,7 @@ pub struct ClusterSource {
     poller: Thread,
     schema: SchemaRef,
     options: KafkaOptions,
-    known: Mutex<Option<(Instant, Vec<(String, i32)>)>>,
+    known: Mutex<Option<Known>>,
 }
 
 impl ClusterSource {

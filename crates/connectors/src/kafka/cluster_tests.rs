@@ -106,7 +106,7 @@ async fn a_table_is_sent_to_a_cluster_by_key() {
     let batch = RecordBatch::try_from_iter_with_nullable([("n", n, true), ("unit", unit, true)]).unwrap();
     let hub = TableHub::open(Arc::clone(&log) as Arc<dyn EmbeddedLog>, "t", batch.schema()).await.unwrap();
     let mut out = Payload::default();
-    for value in payload::encode(&batch.schema(), &[batch.clone()]).unwrap() {
+    for value in payload::encode(&batch.schema(), std::slice::from_ref(&batch)).unwrap() {
         out.push(0, None, Some(&value), &[]);
     }
     log.append(vec![Append { topic: "__table.t".into(), partition: 0, batches: out.finish().unwrap() }]).await.unwrap();

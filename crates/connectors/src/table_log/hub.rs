@@ -14,7 +14,7 @@ use super::topics::{table_spec, table_topic};
 use crate::embedded::{EmbeddedError, EmbeddedLog};
 
 /// Rows kept in memory for the page.
-const TAIL_ROWS: usize = 500;
+const TAIL_ROWS: usize = 5_000;
 /// Bytes of the log's end that are read for the tail when a table is opened.
 const TAIL_BYTES: usize = 256 << 10;
 /// How long rows stay after all followers have passed.

@@ -176,6 +176,7 @@ impl World {
     }
 
     /// Dead letters: class, value and record.
+    #[allow(clippy::type_complexity)]
     pub fn dead(&self) -> Vec<(String, String, Option<(i32, i64)>)> {
         let commits = self.log.commits();
         let letters = commits.iter().flat_map(|commit| &commit.dead).map(|letter| {

@@ -33,6 +33,7 @@ pub(super) struct Wrapped {
 }
 
 impl Wrapped {
+    #[allow(clippy::new_ret_no_self)] // What is wanted is the function, not its insides.
     pub(super) fn new(
         name: &'static str,
         aliases: &'static [&'static str],

@@ -1,5 +1,8 @@
 //! The casts themselves, column by column. Rules: <https://spark.apache.org/docs/latest/sql-ref-ansi-compliance.html#cast>.
 
+// `from_…` are casts from a type, by a caster that knows the target.
+#![allow(clippy::wrong_self_convention)]
+
 use std::sync::Arc;
 
 use arrow::array::{

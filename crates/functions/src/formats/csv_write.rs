@@ -59,7 +59,8 @@ impl CsvWriter {
                 data_type,
                 DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Binary | DataType::BinaryView
             );
-            !text && sep_is_apart && !(custom && data_type.is_temporal()) && !options.quote_all
+            let formatted = custom && data_type.is_temporal();
+            sep_is_apart && !(text || formatted || options.quote_all)
         };
         Ok(Self {
             bare: schema.fields().iter().map(|f| bare(f.data_type())).collect(),
