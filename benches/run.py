@@ -1,6 +1,7 @@
 """The README's table: Millstream beside a real Apache Spark and a real Apache Kafka, in one run on one machine.
 
     make bench                      everything, medians of MILLSTREAM_BENCH_RUNS (5) runs
+                                    (MILLSTREAM_BENCH_PEER_RUNS: of the peer, which takes a minute each)
     python benches/run.py NAME...   some of: run-1, run-4, latency, start, idle
 
 Each figure is of whole processes: wall time from start to exit, CPU seconds (user and system, children included), and the
@@ -26,6 +27,7 @@ import millstream  # noqa: E402
 import oracle  # noqa: E402
 
 RUNS = int(os.environ.get("MILLSTREAM_BENCH_RUNS", "5"))
+PEER_RUNS = int(os.environ.get("MILLSTREAM_BENCH_PEER_RUNS", RUNS))
 ROWS = int(os.environ.get("MILLSTREAM_BENCH_ROWS", "1500000"))
 TOPIC = "mta-turnstile"
 PIPELINE = """name: bench
@@ -142,8 +144,9 @@ def fill(work, data, partitions):
     from confluent_kafka.admin import AdminClient, NewTopic
 
     with millstream.Server("broker", "--data", data, log=work / "fill.log") as broker:
-        for f in AdminClient({"bootstrap.servers": broker.kafka}).create_topics([NewTopic(TOPIC, partitions, 1)]).values():
-            f.result()
+        admin = AdminClient({"bootstrap.servers": broker.kafka})
+        for made in admin.create_topics([NewTopic(TOPIC, partitions, 1)]).values():
+            made.result()
         producer = Producer({"bootstrap.servers": broker.kafka, "linger.ms": 50, "enable.idempotence": True})
         for i, line in enumerate(turnstile_lines()):
             while True:
@@ -180,7 +183,7 @@ def run_backlog(partitions):
         script = millstream.ROOT / "tests/peers/spark/spark"
         if subprocess.run([script, "setup"], capture_output=True).returncode == 0:
             with millstream.Server("broker", "--data", work / "filled", log=work / "serve.log") as broker:
-                for i in range(RUNS if partitions == 1 else 1):
+                for i in range(PEER_RUNS if partitions == 1 else 1):
                     env = {**os.environ, "WORK": str(work / f"spark{i}")}
                     theirs.append(measured([script, "run", folder, broker.kafka], env=env))
                     say("spark", theirs[-1])

@@ -89,6 +89,7 @@ pub async fn start(args: &BenchStart) -> Result<()> {
                 Err(_) => sleep(Duration::from_millis(1)).await,
             }
         };
+        client.ensure_topic(&NewTopic::new("first", 1)).await?;
         let producer = Producer::new(client, ProducerOptions { idempotent: false, ..Default::default() });
         producer.send(ProducerRecord::new("first", "record")).await?.await?;
         anyhow::Ok(begun.elapsed())
