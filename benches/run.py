@@ -66,7 +66,7 @@ def measured(command, **kwargs):
     process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **kwargs)
     peak = [0]
 
-    # wait4 knows the process's own children only once they are reaped, so the tree's largest is sampled too
+    # What wait4 says of memory counts this process too, as it was when it forked; so the largest of the tree is sampled.
     def sample():
         for pid in [process.pid, *children(process.pid)]:
             peak[0] = max(peak[0], status(pid, "VmHWM"))
@@ -81,7 +81,7 @@ def measured(command, **kwargs):
     errors = process.stderr.read().decode()
     if code:
         raise SystemExit(f"{command} failed:\n{errors[-3000:]}")
-    return {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "rss_mb": max(usage.ru_maxrss, peak[0]) / 1024}
+    return {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "rss_mb": peak[0] / 1024}
 
 
 def children(pid):
