@@ -23,10 +23,22 @@ pub struct Progress {
     pub watermark_us: Option<i64>,
     /// Windows with an end up to this (µs) are out. Below `watermark_us` while an epoch commits in parts.
     pub evicted_until_us: Option<i64>,
-    /// Rows of state snapshot that holds everything up to and with this epoch, if one was taken here.
+    /// Epoch of the newest state snapshot when this was written.
     pub snapshot: Option<u64>,
     /// Totals since the flow began.
     pub totals: Totals,
+    /// If the epoch was still being read: how it goes on. Whoever takes the flow up ends it as it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
+}
+
+/// An epoch that is committed in parts while it is read, because it has many late rows or dead letters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Where it ends, per source.
+    pub until: BTreeMap<String, Position>,
+    /// The watermark that it ends with; [`Progress::watermark_us`] is still the one of the epoch before.
+    pub watermark_us: Option<i64>,
 }
 
 /// Row counts since a flow began.

@@ -27,7 +27,7 @@ mod watermark;
 pub use clock::{Clock, SystemClock};
 pub use compile::{CompileOptions, FlowProgram, compile};
 pub use error::EngineError;
-pub use flow_log::{Commit, CommitError, DeadLetter, FlowLog, Progress, Totals};
+pub use flow_log::{Commit, CommitError, DeadLetter, FlowLog, Progress, Reading, Totals};
 pub use source::{Position, RecordId, Source, SourceBatch, SourceError};
 pub use state::forget;
 pub use statics::{StaticTables, materialize};

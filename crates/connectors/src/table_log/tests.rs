@@ -31,6 +31,7 @@ fn progress(epoch: u64) -> Progress {
         evicted_until_us: None,
         snapshot: None,
         totals: Totals::default(),
+        reading: None,
     }
 }
 

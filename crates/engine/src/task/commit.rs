@@ -19,6 +19,7 @@ impl FlowTask {
             evicted_until_us,
             snapshot: (self.snapshot_epoch > 0).then_some(self.snapshot_epoch),
             totals: self.totals,
+            reading: self.reading.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::blame;
 use crate::compile::{FlowProgram, Target};
 use crate::error::EngineError;
 use crate::fault::RowFault;
-use crate::flow_log::DeadLetter;
+use crate::flow_log::{DeadLetter, Reading};
 use crate::segment::{Outcome, Output};
 use crate::source::{Position, SourceBatch};
 use crate::stats::Status;
@@ -35,12 +35,24 @@ impl FlowTask {
             stats.backlog_total += backlog as u64;
         });
         self.epoch += 1;
-        for (index, end) in ends.iter().enumerate() {
-            self.read(index, end).await?;
-        }
-        self.watermarks.advance(watermark_us);
-        self.let_go().await?;
+        let names = self.program.inputs.iter().map(|input| input.relation.name.clone());
+        self.reading = Some(Reading { until: names.zip(ends.iter().cloned()).collect(), watermark_us });
+        self.read_and_let_go().await?;
         Ok(true)
+    }
+
+    /// Does what [`FlowTask::reading`] says.
+    async fn read_and_let_go(&mut self) -> Result<(), EngineError> {
+        let Some(reading) = self.reading.clone() else { return self.let_go().await };
+        let program = Arc::clone(&self.program);
+        for (index, input) in program.inputs.iter().enumerate() {
+            if let Some(end) = reading.until.get(&input.relation.name) {
+                self.read(index, end).await?;
+            }
+        }
+        self.reading = None;
+        self.watermarks.advance(reading.watermark_us);
+        self.let_go().await
     }
 
     /// Lets go what the watermark has passed, commits the epoch.
@@ -63,10 +75,10 @@ impl FlowTask {
 
     /// Finishes an epoch of which a part was committed before the process ended.
     pub(super) async fn finish_epoch(&mut self) -> Result<(), EngineError> {
-        if self.unfinished_us.take().is_some() {
-            self.let_go().await?;
+        match std::mem::take(&mut self.unfinished) {
+            true => self.read_and_let_go().await,
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Reads one input up to `end`.
@@ -113,12 +125,15 @@ impl FlowTask {
     }
 
     /// Commits what is pending in the middle of reading. Without state, an epoch means nothing to the result and ends here; with it, this is
-    /// a part of the epoch and the watermark stays.
+    /// a part of the epoch, the watermark stays, and the record says how the epoch goes on.
     async fn commit_read_part(&mut self) -> Result<(), EngineError> {
-        self.commit(self.watermarks.current_us()).await?;
-        if !self.program.is_stateful() {
-            self.epoch += 1;
+        if self.program.is_stateful() {
+            return self.commit(self.watermarks.current_us()).await;
         }
+        let reading = self.reading.take();
+        self.commit(self.watermarks.current_us()).await?;
+        self.reading = reading;
+        self.epoch += 1;
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::aggregate::Buckets;
 use crate::clock::{Clock, SystemClock};
 use crate::compile::{FlowProgram, Input};
 use crate::error::EngineError;
-use crate::flow_log::{DeadLetter, FlowLog, Totals};
+use crate::flow_log::{DeadLetter, FlowLog, Reading, Totals};
 use crate::source::{Position, Source, SourceError};
 use crate::state::Store;
 use crate::statics::StaticTables;
@@ -104,8 +104,10 @@ pub struct FlowTask {
     /// The last one that was committed, at least in part.
     epoch: u64,
     totals: Totals,
-    /// Windows up to here are still to come out: a process ended between two parts of an epoch.
-    unfinished_us: Option<i64>,
+    /// A process ended between two parts of an epoch: the rest is still to be done.
+    unfinished: bool,
+    /// How the epoch goes on that is being read.
+    reading: Option<Reading>,
     pending: Pending,
 
     store: Store,
@@ -152,7 +154,8 @@ impl FlowTask {
             idleness: Idleness::default(),
             epoch: 0,
             totals: Totals::default(),
-            unfinished_us: None,
+            unfinished: false,
+            reading: None,
             pending: Pending::default(),
             store: Store::new(options.state_folder.clone()),
             snapshot_epoch: 0,

@@ -35,7 +35,8 @@ impl FlowTask {
         self.restore(&last);
         self.epoch = last.epoch;
         self.totals = last.totals;
-        self.unfinished_us = last.watermark_us.filter(|_| last.evicted_until_us < last.watermark_us);
+        self.unfinished = last.reading.is_some() || last.evicted_until_us < last.watermark_us;
+        self.reading = last.reading;
         let (epoch, totals, watermark_us) = (last.epoch, last.totals, last.watermark_us);
         self.stats.change(|stats| {
             stats.epoch = epoch;

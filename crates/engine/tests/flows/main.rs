@@ -7,6 +7,7 @@ mod errors;
 mod harness;
 mod joins;
 mod live;
+mod model;
 mod recovery;
 mod sql;
 mod stateless;
