@@ -7,6 +7,7 @@ use std::time::Duration;
 use millstream_log::Log;
 use tokio::sync::watch;
 
+use crate::configs::listener::Listener;
 use crate::groups::coordinator::Coordinator;
 use crate::runtime::blocking;
 use crate::stats::TopicStats;
@@ -30,8 +31,8 @@ impl Broker {
     /// # Errors
     /// What the log says, or a record of the internal topics that is damaged.
     pub fn open(log: Log, config: BrokerConfig) -> Result<Arc<Self>, BrokerError> {
-        for (name, value) in &config.topic_defaults {
-            crate::configs::topic::check(name, value).map_err(BrokerError::InvalidConfig)?;
+        for (name, value) in &config.settings {
+            crate::configs::broker::check(name, value).map_err(BrokerError::InvalidConfig)?;
         }
         let config = Arc::new(config);
         let (topics, groups) = blocking(|| {
@@ -101,9 +102,9 @@ impl Broker {
         &self.groups
     }
 
-    /// Host and port that a client is told which reached the broker at `local`.
-    pub(crate) fn address_for(&self, local: SocketAddr) -> (String, u16) {
-        if let Some(advertised) = &self.config.advertised {
+    /// Host and port that a client is told which reached the broker by `listener` at `local`.
+    pub(crate) fn address_for(listener: &Listener, local: SocketAddr) -> (String, u16) {
+        if let Some(advertised) = &listener.advertised {
             return advertised.clone();
         }
         let host = match local.ip().to_canonical() {

@@ -5,20 +5,24 @@ use std::fmt;
 
 use millstream_log::Clock;
 
+use crate::BrokerError;
+use crate::configs::broker;
+use crate::configs::listener::Listener;
+use crate::configs::properties::Setting;
+
 /// Options of a broker. [`BrokerConfig::default`] is Kafka's defaults, with one partition and durable appends.
 #[derive(Clone)]
 pub struct BrokerConfig {
     /// `node.id`: the only node's number.
     pub node_id: i32,
-    /// `advertised.listeners`: host and port that clients are told to connect to. `None`: where they connected to, or `localhost` if that is
-    /// a loopback address.
-    pub advertised: Option<(String, u16)>,
+    /// What was set when the broker was opened, under Kafka's names; [`BrokerConfig::from_settings`] fills the other fields from it.
+    pub settings: BTreeMap<String, String>,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
     /// `auto.create.topics.enable`: a topic that a client asks for is made.
     pub auto_create_topics: bool,
     /// `num.partitions`: of topics for which nothing else is said.
     pub num_partitions: i32,
-    /// Defaults for all topics, under the topics' own names (`retention.ms`, …).
-    pub topic_defaults: BTreeMap<String, String>,
     /// `socket.request.max.bytes`: largest request that is read.
     pub request_bytes_max: usize,
     /// `connections.max.idle.ms`: a connection on which nothing happens for so long is closed.
@@ -49,10 +53,10 @@ impl Default for BrokerConfig {
     fn default() -> Self {
         BrokerConfig {
             node_id: 1,
-            advertised: None,
+            settings: BTreeMap::new(),
+            delete_topics: true,
             auto_create_topics: true,
             num_partitions: 1,
-            topic_defaults: BTreeMap::new(),
             request_bytes_max: 100 << 20,
             connections_idle_ms_max: 600_000,
             fetch_bytes_max: 55 << 20,
@@ -69,13 +73,97 @@ impl Default for BrokerConfig {
     }
 }
 
+impl BrokerConfig {
+    /// A configuration under Kafka's names; of a name that stands there twice the later holds.
+    ///
+    /// # Errors
+    /// Every name that is not known and every value that is not taken, a line each, with its place and the nearest right name.
+    pub fn from_settings(settings: impl IntoIterator<Item = Setting>) -> Result<Self, BrokerError> {
+        let mut config = BrokerConfig::default();
+        let mut wrong = Vec::new();
+        let mut places = BTreeMap::new();
+        for Setting { name, value, place } in settings {
+            let taken = broker::check(&name, &value).and_then(|found| {
+                if matches!(found.usage, broker::Use::NoEffect) && found.default != Some(value.as_str()) {
+                    tracing::info!("{place}: {name} has no effect: {}", found.doc);
+                }
+                broker::apply(&mut config, &found, &value)
+            });
+            match taken {
+                Ok(()) => drop(config.settings.insert(name.clone(), value)),
+                Err(why) => wrong.push(format!("{place}: {why}")),
+            }
+            places.insert(name, place);
+        }
+        if let Err(why) = config.listeners() {
+            let setting = why.split(':').next().unwrap_or_default();
+            let place = places.get(setting).or_else(|| places.get("listeners"));
+            wrong.push(format!("{}: {why}", place.map_or("default", String::as_str)));
+        }
+        match wrong.is_empty() {
+            true => Ok(config),
+            false => Err(BrokerError::InvalidConfig(wrong.join("\n"))),
+        }
+    }
+
+    /// `listeners`, each with what `advertised.listeners` has for it.
+    ///
+    /// # Errors
+    /// What is wrong with them; none for a configuration of [`BrokerConfig::from_settings`].
+    pub fn listeners(&self) -> Result<Vec<Listener>, String> {
+        let get = |name| {
+            let set = self.settings.get(name).map(String::as_str);
+            set.or_else(|| broker::find(name).and_then(|found| found.default)).unwrap_or_default()
+        };
+        let names =
+            ["listeners", "advertised.listeners", "listener.security.protocol.map", "controller.listener.names"];
+        let [listeners, advertised, protocols, controllers] = names.map(get);
+        Listener::parse_all(listeners, advertised, protocols, controllers)
+    }
+}
+
 impl fmt::Debug for BrokerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BrokerConfig")
             .field("node_id", &self.node_id)
-            .field("advertised", &self.advertised)
             .field("num_partitions", &self.num_partitions)
-            .field("topic_defaults", &self.topic_defaults)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configs::properties;
+
+    #[test]
+    fn kafkas_own_example_file_is_taken() {
+        let text = "process.roles=broker,controller\nnode.id=7\ncontroller.quorum.bootstrap.servers=localhost:9093\n\
+            listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n\
+            advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
+            controller.listener.names=CONTROLLER\n\
+            listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL\n\
+            num.network.threads=3\nnum.io.threads=8\nsocket.send.buffer.bytes=102400\nsocket.receive.buffer.bytes=102400\n\
+            socket.request.max.bytes=104857600\nlog.dirs=/tmp/kraft-combined-logs\nnum.partitions=3\n\
+            num.recovery.threads.per.data.dir=2\noffsets.topic.replication.factor=1\n\
+            transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\nlog.retention.hours=168\n\
+            log.segment.bytes=1073741824\nlog.retention.check.interval.ms=300000\n";
+        let settings = properties::parse(text, "server.properties").expect("a good file");
+        let config = BrokerConfig::from_settings(settings).expect("a good configuration");
+        assert_eq!((config.node_id, config.num_partitions, config.retention_check_interval_ms), (7, 3, 300_000));
+        assert_eq!(config.listeners().expect("good listeners").len(), 1);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_with_its_place() {
+        let text = "num.partition=3\n\nnum.io.threads=0\nlisteners=OTHER://:1\n";
+        let settings = properties::parse(text, "f").expect("a file");
+        let error = BrokerConfig::from_settings(settings).expect_err("it is wrong").to_string();
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines.len(), 3, "{error}");
+        assert!(lines[0].starts_with("f:1: ") && lines[0].contains(r#"is "num.partitions" meant?"#), "{error}");
+        assert!(lines[1].starts_with("f:3: num.io.threads"), "{error}");
+        assert!(lines[2].starts_with("f:4: listeners"), "{error}");
     }
 }

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 
 use crate::Broker;
 use crate::apis::{self, Context};
+use crate::configs::listener::Listener;
 
 /// Bytes of a length prefix.
 const LENGTH_BYTES: usize = 4;
@@ -52,6 +53,7 @@ type Answer = BoxFuture<'static, Option<Frame>>;
 
 pub(crate) struct Connection {
     broker: Arc<Broker>,
+    listener: Arc<Listener>,
     stream: TcpStream,
     peer: SocketAddr,
     local: SocketAddr,
@@ -65,11 +67,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub fn new(broker: Arc<Broker>, stream: TcpStream, peer: SocketAddr) -> io::Result<Self> {
+    pub fn new(broker: Arc<Broker>, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
         Ok(Connection {
             broker,
+            listener,
             stream,
             peer,
             local,
@@ -167,6 +170,7 @@ impl Connection {
                     client_id: self.client_id.clone(),
                     peer: self.peer,
                     local: self.local,
+                    listener: self.listener.clone(),
                 };
                 self.is_alone = !entry.pipelined;
                 (entry.call)(context, &header, &mut reader).map_err(malformed)?

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::Broker;
+use crate::configs::listener::Listener;
 use crate::connection::Connection;
 
 /// Connections that do not end by themselves after [`Broker::stop`] are cut after this.
@@ -16,19 +17,26 @@ const DRAIN_TIME: Duration = Duration::from_secs(3);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Broker {
-    /// Serves the connections of `listener` until [`Broker::stop`]. May be called for several listeners at a time (IPv4 and IPv6).
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+    /// Serves the connections of `socket` until [`Broker::stop`], in plaintext; clients are told the address by which they came. May be called
+    /// for several sockets at a time (IPv4 and IPv6).
+    pub async fn serve(self: Arc<Self>, socket: TcpListener) {
+        self.serve_listener(Listener::default(), socket).await;
+    }
+
+    /// As [`Broker::serve`], by one of [`BrokerConfig::listeners`](crate::BrokerConfig::listeners): clients are told what it advertises.
+    pub async fn serve_listener(self: Arc<Self>, listener: Listener, socket: TcpListener) {
+        let listener = Arc::new(listener);
         let mut stopping = self.stopping();
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = socket.accept() => accepted,
                 _ = stopping.wait_for(|stop| *stop) => break,
                 // Gathers those that ended, so that the set does not grow.
                 Some(_) = connections.join_next() => continue,
             };
             match accepted {
-                Ok((stream, peer)) => match Connection::new(self.clone(), stream, peer) {
+                Ok((stream, peer)) => match Connection::new(self.clone(), listener.clone(), stream, peer) {
                     Ok(connection) => drop(connections.spawn(connection.run())),
                     Err(error) => tracing::debug!(%peer, %error, "connection was gone at once"),
                 },
@@ -38,7 +46,7 @@ impl Broker {
                 }
             }
         }
-        drop(listener);
+        drop(socket);
         let drained = timeout(DRAIN_TIME, async { while connections.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             tracing::debug!(connections = connections.len(), "connections cut");

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use millstream_broker::{BrokerConfig, Part};
+use millstream_broker::Part;
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::create_partitions::CreatePartitionsTopic;
 use millstream_protocol::messages::create_topics::{CreatableReplicaAssignment, CreatableTopic};
@@ -51,11 +51,7 @@ async fn topics_are_made_by_asking_unless_that_is_off() {
     server.stop().await;
 
     let dir = tempfile::tempdir().expect("a folder");
-    let config = BrokerConfig {
-        auto_create_topics: false,
-        advertised: Some(("kafka.example".to_string(), 7)),
-        ..BrokerConfig::default()
-    };
+    let config = settings(&["auto.create.topics.enable=false", "advertised.listeners=PLAINTEXT://kafka.example:7"]);
     let server = Server::start_with(dir.path(), config).await;
     let mut client = server.connect().await;
     let answer = client.metadata(Some(&["t"])).await;

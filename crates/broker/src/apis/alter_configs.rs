@@ -1,11 +1,11 @@
-//! AlterConfigs: replaces all of a topic's own settings. (Newer clients use IncrementalAlterConfigs.)
+//! AlterConfigs: replaces all of a topic's own settings, or what was changed of the broker's. (Newer clients use IncrementalAlterConfigs.)
 
 use std::collections::BTreeMap;
 
 use millstream_protocol::messages::alter_configs::{AlterConfigsResource, AlterConfigsResourceResponse};
 use millstream_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
-use super::incremental_alter_configs::change_topic;
+use super::incremental_alter_configs::change_settings;
 use super::{Api, Context, words};
 use crate::BrokerError;
 
@@ -43,5 +43,5 @@ async fn replace(context: &Context, asked: AlterConfigsResource, validate_only: 
         };
         configs.insert(config.name, value);
     }
-    change_topic(context, asked.resource_type, &asked.resource_name, validate_only, move |_| Ok(configs)).await
+    change_settings(context, asked.resource_type, &asked.resource_name, validate_only, move |_, _| Ok(configs)).await
 }

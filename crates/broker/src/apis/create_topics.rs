@@ -8,7 +8,6 @@ use millstream_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
 use super::{Api, Context, words};
 use crate::BrokerError;
-use crate::configs::topic::TopicConfig;
 use crate::topics::name;
 
 pub(crate) struct CreateTopics;
@@ -66,7 +65,7 @@ async fn create(
         let topic = broker.topics.create(&asked.name, partitions, configs.clone()).await?;
         (topic.partitions.len() as i32, topic.id)
     };
-    let config = TopicConfig::new(configs, broker.config.topic_defaults.clone());
+    let config = broker.topics.config_with(configs);
     let configs = config.sources().map(|(key, value, source)| CreatableTopicConfigs {
         name: key.name.to_string(),
         value: Some(value.to_string()),

@@ -38,6 +38,10 @@ async fn delete(context: &Context, name: Option<String>, id: Uuid) -> DeletableT
         error_code,
         error_message,
     };
+    if !context.broker.config.delete_topics {
+        let why = "delete.topic.enable is false: topics cannot be deleted".to_string();
+        return failed(name, ErrorCode::TopicDeletionDisabled, Some(why));
+    }
     if !by_id && !id.is_nil() {
         return failed(
             name,

@@ -14,9 +14,6 @@ use crate::configs::{broker, topic::Source};
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
 
-const STATIC_BROKER: i8 = 4;
-const DEFAULT: i8 = 5;
-
 pub(crate) struct DescribeConfigs;
 
 impl Api for DescribeConfigs {
@@ -87,11 +84,10 @@ fn topic(context: &Context, name: &str) -> Described {
             .config
             .layers(key)
             .into_iter()
-            .filter(|(_, source)| *source == Source::Topic || !key.broker_name.is_empty())
-            .map(|(value, source)| DescribeConfigsSynonym {
-                name: if source == Source::Topic { key.name } else { key.broker_name }.to_string(),
-                value: Some(value.to_string()),
-                source: source.code(),
+            .map(|layer| DescribeConfigsSynonym {
+                name: layer.name.to_string(),
+                value: Some(layer.value.to_string()),
+                source: layer.source.code(),
             })
             .collect(),
         config_type: key.kind.code(),
@@ -101,29 +97,55 @@ fn topic(context: &Context, name: &str) -> Described {
 }
 
 fn this_broker(context: &Context, name: &str) -> Described {
-    let config = &context.broker.config;
-    // The empty name is the default of all brokers, which holds nothing here.
+    let dynamic = context.broker.topics.dynamic();
+    // The empty name is all brokers: only what was changed for them while they ran.
     if name.is_empty() {
-        return Ok(Vec::new());
+        let all = dynamic.settings(true).iter().filter_map(|(name, value)| {
+            let source = Source::DynamicDefault;
+            broker::find(name).map(|found| describe(found, &[(value.clone(), source)]))
+        });
+        return Ok(all.collect());
     }
-    if name != config.node_id.to_string() {
-        let why = format!("the only broker is {}", config.node_id);
+    let node_id = context.broker.config.node_id;
+    if name != node_id.to_string() {
+        let why = format!("the only broker is {node_id}");
         return Err((ErrorCode::InvalidRequest, why));
     }
     let (host, port) = context.address();
-    let dir = context.broker.log.dir().display().to_string();
-    let all = broker::entries(config, (&host, port), &dir).into_iter().map(|entry| {
-        let source = if entry.is_default { DEFAULT } else { STATIC_BROKER };
-        DescribeConfigsResourceResult {
-            name: entry.name.to_string(),
-            value: Some(entry.value.clone()),
-            read_only: true,
-            config_source: source,
-            is_sensitive: false,
-            synonyms: vec![DescribeConfigsSynonym { name: entry.name.to_string(), value: Some(entry.value), source }],
-            config_type: entry.kind.code(),
-            documentation: Some(entry.doc.to_string()),
+    let all = broker::all().into_iter().map(|found| {
+        let mut layers = dynamic.layers(&found);
+        // What nobody set is told as it is, not as it would be by default.
+        let is_set = layers.iter().any(|(_, source)| *source != Source::Default);
+        match found.name {
+            "log.dirs" => layers = vec![(context.broker.log.dir().display().to_string(), Source::Broker)],
+            "listeners" | "advertised.listeners" if !is_set => {
+                let (name, protocol) = (&context.listener.name, Source::Broker);
+                layers = vec![(format!("{name}://{host}:{port}"), protocol)];
+            }
+            _ => {}
         }
+        describe(found, &layers)
     });
     Ok(all.collect())
+}
+
+fn describe(found: broker::Found, layers: &[(String, Source)]) -> DescribeConfigsResourceResult {
+    let holds = layers.first();
+    DescribeConfigsResourceResult {
+        name: found.name.to_string(),
+        value: holds.map(|(value, _)| value.clone()),
+        read_only: !found.is_dynamic(),
+        config_source: holds.map_or(Source::Default, |(_, source)| *source).code(),
+        is_sensitive: false,
+        synonyms: layers
+            .iter()
+            .map(|(value, source)| DescribeConfigsSynonym {
+                name: found.name.to_string(),
+                value: Some(value.clone()),
+                source: source.code(),
+            })
+            .collect(),
+        config_type: found.kind.code(),
+        documentation: Some(found.doc.to_string()),
+    }
 }

@@ -1,6 +1,6 @@
 //! IncrementalAlterConfigs: sets, removes, and adds to or takes from lists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use millstream_protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::describe_configs::{BROKER, TOPIC};
 use super::{Api, Context, words};
-use crate::configs::{Kind, topic};
+use crate::configs::{Kind, Settings, broker, topic};
 use crate::{BrokerError, topics::name};
 
 const SET: i8 = 0;
@@ -32,9 +32,9 @@ impl Api for IncrementalAlterConfigs {
                 ..AlterConfigsResourceResponse::default()
             };
             let AlterConfigsResource { resource_type, resource_name, configs } = resource;
-            let change = move |own: &BTreeMap<String, String>| apply(own, configs);
+            let change = move |resource, own: &Settings| apply(resource, own, configs);
             if let Err(error) =
-                change_topic(&context, resource_type, &resource_name, request.validate_only, change).await
+                change_settings(&context, resource_type, &resource_name, request.validate_only, change).await
             {
                 response.error_code = error.code();
                 response.error_message = words(&error);
@@ -45,49 +45,90 @@ impl Api for IncrementalAlterConfigs {
     }
 }
 
-/// Changes a topic's own settings, or says why not.
-pub(super) async fn change_topic(
-    context: &Context,
-    resource_type: i8,
-    resource_name: &str,
-    validate_only: bool,
-    change: impl FnOnce(&BTreeMap<String, String>) -> Result<BTreeMap<String, String>, BrokerError> + Send + 'static,
-) -> Result<(), BrokerError> {
-    match resource_type {
-        TOPIC => {}
-        BROKER => {
-            let why = "the broker's configuration is set when it starts; it cannot be changed while it runs";
-            return Err(BrokerError::InvalidRequest(why.to_string()));
-        }
-        other => {
-            return Err(BrokerError::InvalidRequest(format!("resources of kind {other} have no configuration here")));
-        }
-    }
-    name::check_from_client(resource_name)?;
-    let unknown = |_| BrokerError::UnknownTopic(resource_name.to_string());
-    let topic = context.topic(resource_name, Uuid::nil(), false).map_err(unknown)?;
-    if validate_only {
-        let configs = change(&topic.overrides)?;
-        return configs
-            .iter()
-            .try_for_each(|(name, value)| topic::check(name, value).map_err(BrokerError::InvalidConfig));
-    }
-    context.broker.topics.set_configs(resource_name, change).await
+/// Something whose settings are changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resource {
+    Topic,
+    Broker,
+    AllBrokers,
 }
 
-fn apply(
-    own: &BTreeMap<String, String>,
-    changes: Vec<AlterableConfig>,
-) -> Result<BTreeMap<String, String>, BrokerError> {
+/// Changes the settings of a topic or the broker, or says why not: what AlterConfigs and IncrementalAlterConfigs have in common.
+pub(super) async fn change_settings(
+    context: &Context,
+    resource_type: i8,
+    name: &str,
+    validate_only: bool,
+    change: impl FnOnce(Resource, &Settings) -> Result<Settings, BrokerError> + Send + 'static,
+) -> Result<(), BrokerError> {
+    let topics = &context.broker.topics;
+    match resource_type {
+        TOPIC => {
+            name::check_from_client(name)?;
+            let unknown = |_| BrokerError::UnknownTopic(name.to_string());
+            let topic = context.topic(name, Uuid::nil(), false).map_err(unknown)?;
+            let change = |own: &Settings| checked(Resource::Topic, own, change(Resource::Topic, own)?);
+            match validate_only {
+                true => change(&topic.overrides).map(|_| ()),
+                false => topics.set_configs(name, change).await,
+            }
+        }
+        BROKER => {
+            let node_id = context.broker.config.node_id;
+            if !name.is_empty() && name != node_id.to_string() {
+                return Err(BrokerError::InvalidRequest(format!("the only broker is {node_id}")));
+            }
+            let resource = if name.is_empty() { Resource::AllBrokers } else { Resource::Broker };
+            let of_all = resource == Resource::AllBrokers;
+            let change = move |own: &Settings| checked(resource, own, change(resource, own)?);
+            match validate_only {
+                true => change(topics.dynamic().settings(of_all)).map(|_| ()),
+                false => topics.set_broker_configs(of_all, change).await,
+            }
+        }
+        other => Err(BrokerError::InvalidRequest(format!("resources of kind {other} have no configuration here"))),
+    }
+}
+
+/// Holds what changes against the tables. A broker's refusals are those of an invalid request, as Kafka has it.
+fn checked(resource: Resource, own: &Settings, after: Settings) -> Result<Settings, BrokerError> {
+    for (name, value) in after.iter().filter(|(name, value)| own.get(*name) != Some(value)) {
+        match resource {
+            Resource::Topic => topic::check(name, value).map_err(BrokerError::InvalidConfig)?,
+            Resource::Broker | Resource::AllBrokers => {
+                let found = broker::check(name, value).map_err(BrokerError::InvalidRequest)?;
+                if !found.is_dynamic() {
+                    let why = format!("{name} is read when the broker starts; it cannot be changed while it runs");
+                    return Err(BrokerError::InvalidRequest(why));
+                }
+            }
+        }
+    }
+    Ok(after)
+}
+
+/// Kind and default of a name, or why there is none.
+fn known(resource: Resource, name: &str) -> Result<(Kind, &'static str), BrokerError> {
+    let found = match resource {
+        Resource::Topic => topic::find(name).map(|key| (key.kind, key.default)),
+        Resource::Broker | Resource::AllBrokers => {
+            broker::find(name).map(|found| (found.kind, found.default.unwrap_or_default()))
+        }
+    };
+    found.ok_or_else(|| match resource {
+        Resource::Topic => BrokerError::InvalidConfig(topic::check(name, "").err().unwrap_or_default()),
+        _ => BrokerError::InvalidRequest(broker::check(name, "").err().unwrap_or_default()),
+    })
+}
+
+fn apply(resource: Resource, own: &Settings, changes: Vec<AlterableConfig>) -> Result<Settings, BrokerError> {
     let mut configs = own.clone();
     let mut seen = BTreeSet::new();
     for AlterableConfig { name, config_operation, value } in changes {
         if !seen.insert(name.clone()) {
             return Err(BrokerError::InvalidRequest(format!("{name} stands more than once in the request")));
         }
-        let Some(key) = topic::find(&name) else {
-            return Err(BrokerError::InvalidConfig(topic::check(&name, "").err().unwrap_or_default()));
-        };
+        let (kind, default) = known(resource, &name)?;
         if config_operation == DELETE {
             configs.remove(&name);
             continue;
@@ -99,12 +140,12 @@ fn apply(
             configs.insert(name, value);
             continue;
         }
-        if !matches!(key.kind, Kind::List(_)) {
+        if !matches!(kind, Kind::List(_)) {
             return Err(BrokerError::InvalidConfig(format!(
                 "{name} is no list: nothing can be added to or taken from it"
             )));
         }
-        let now = configs.get(&name).map_or(key.default, String::as_str);
+        let now = configs.get(&name).map_or(default, String::as_str);
         let mut words: Vec<&str> = now.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
         let given = value.split(',').map(str::trim).filter(|word| !word.is_empty());
         match config_operation {
@@ -132,17 +173,18 @@ mod tests {
 
     #[test]
     fn settings_are_set_removed_and_extended() {
-        let own = BTreeMap::from([("retention.ms".to_string(), "5".to_string())]);
+        let own = Settings::from([("retention.ms".to_string(), "5".to_string())]);
         let changes = vec![
             change(DELETE, "retention.ms", None),
             change(SET, "segment.ms", Some("7")),
             change(APPEND, "cleanup.policy", Some("compact")),
         ];
-        let after = apply(&own, changes).expect("good changes");
+        let after = apply(Resource::Topic, &own, changes).expect("good changes");
         assert_eq!(after.get("retention.ms"), None);
         assert_eq!(after["segment.ms"], "7");
         assert_eq!(after["cleanup.policy"], "delete,compact");
-        let after = apply(&after, vec![change(SUBTRACT, "cleanup.policy", Some("delete"))]).expect("a good change");
+        let after = apply(Resource::Topic, &after, vec![change(SUBTRACT, "cleanup.policy", Some("delete"))])
+            .expect("a good change");
         assert_eq!(after["cleanup.policy"], "compact");
     }
 
@@ -155,7 +197,7 @@ mod tests {
             vec![change(9, "cleanup.policy", Some("1"))],
             vec![change(SET, "segment.ms", Some("1")), change(DELETE, "segment.ms", None)],
         ] {
-            assert!(apply(&BTreeMap::new(), changes.clone()).is_err(), "{changes:?}");
+            assert!(apply(Resource::Topic, &Settings::new(), changes.clone()).is_err(), "{changes:?}");
         }
     }
 }

@@ -43,6 +43,7 @@ use millstream_protocol::{ApiKey, ErrorCode, RequestHeader, encode_response};
 use uuid::Uuid;
 
 use crate::Broker;
+use crate::configs::listener::Listener;
 use crate::groups::exchange::GroupError;
 use crate::topics::Topic;
 
@@ -158,12 +159,13 @@ pub(crate) struct Context {
     pub client_id: Arc<str>,
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    pub listener: Arc<Listener>,
 }
 
 impl Context {
     /// Host and port at which this client finds the broker.
     pub fn address(&self) -> (String, u16) {
-        self.broker.address_for(self.local)
+        Broker::address_for(&self.listener, self.local)
     }
 
     /// The topic that a client names: by its id where the version has ids, otherwise by its name. Internal topics are not there for clients.

@@ -1,129 +1,262 @@
-//! The broker's configuration as clients see it: read only for now.
+//! What can be said about the broker, under Kafka's names. To add one: a line in [`KEYS`].
 
-use super::{Kind, topic};
+use std::collections::BTreeMap;
+
+use super::topic;
+use super::{Kind, VALUE_BYTES_MAX, nearest};
 use crate::BrokerConfig;
 
-/// An entry: name, kind, value, what it means.
-#[derive(Debug, Clone)]
-pub struct Entry {
+/// Where a key's value stands in [`BrokerConfig`].
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Writes the value that holds.
+    get: fn(&BrokerConfig) -> String,
+    /// Takes a value that was checked; false: it does not fit after all.
+    set: fn(&mut BrokerConfig, &str) -> bool,
+}
+
+/// What becomes of a value.
+#[derive(Debug, Clone, Copy)]
+pub enum Use {
+    /// A field of [`BrokerConfig`], set when the broker opens.
+    Field(Field),
+    /// Read from [`super::Dynamic`] where it is needed: may change while the broker runs.
+    Dynamic,
+    /// Read from [`BrokerConfig::settings`] when the broker opens.
+    Start,
+    /// Taken, so that a file made for Kafka works, and without effect.
+    NoEffect,
+}
+
+/// An entry of the table.
+#[derive(Debug)]
+pub struct Key {
     /// Kafka's name.
     pub name: &'static str,
     /// Which values it takes.
     pub kind: Kind,
-    /// The value that holds.
-    pub value: String,
-    /// Whether it is what holds if nothing is said.
-    pub is_default: bool,
+    /// The default; `None`: there is no value.
+    pub default: Option<&'static str>,
+    /// What becomes of it.
+    pub usage: Use,
     /// What it does here.
     pub doc: &'static str,
 }
 
-/// Everything that can be said of the broker, in order of names. `listener` is host and port as clients are told, `dir` the data folder.
-pub fn entries(config: &BrokerConfig, listener: (&str, u16), dir: &str) -> Vec<Entry> {
-    let default = BrokerConfig::default();
-    let mut out = Vec::new();
-    let mut put = |name, kind, value: String, is_default: bool, doc| {
-        out.push(Entry { name, kind, value, is_default, doc });
+macro_rules! field {
+    ($field:ident) => {
+        Use::Field(Field {
+            get: |config| config.$field.to_string(),
+            set: |config, value| value.trim().parse().map(|value| config.$field = value).is_ok(),
+        })
     };
-    let address = format!("PLAINTEXT://{}:{}", listener.0, listener.1);
-    put(
-        "advertised.listeners",
-        Kind::String,
-        address.clone(),
-        config.advertised.is_none(),
-        "Where clients connect to.",
-    );
-    put(
-        "auto.create.topics.enable",
-        Kind::Boolean,
-        config.auto_create_topics.to_string(),
-        config.auto_create_topics,
-        "A topic that a client asks for is made.",
-    );
-    put("broker.id", Kind::Int(-1), config.node_id.to_string(), false, "The node's number.");
-    put(
-        "connections.max.idle.ms",
-        Kind::Long(1),
-        config.connections_idle_ms_max.to_string(),
-        config.connections_idle_ms_max == default.connections_idle_ms_max,
-        "A connection on which nothing happens for so long is closed.",
-    );
-    put("default.replication.factor", Kind::Int(1), "1".into(), true, "A single node keeps one copy.");
-    put("delete.topic.enable", Kind::Boolean, "true".into(), true, "Topics may be deleted.");
-    put(
-        "fetch.max.bytes",
-        Kind::Int(1024),
-        config.fetch_bytes_max.to_string(),
-        config.fetch_bytes_max == default.fetch_bytes_max,
-        "Largest answer to a fetch.",
-    );
-    put("group.initial.rebalance.delay.ms", Kind::Int(0), "0".into(), true, "A new group starts at once.");
-    put(
-        "group.max.session.timeout.ms",
-        Kind::Int(0),
-        config.group_max_session_timeout_ms.to_string(),
-        config.group_max_session_timeout_ms == default.group_max_session_timeout_ms,
-        "Longest session time-out.",
-    );
-    put(
-        "group.max.size",
-        Kind::Int(1),
-        config.group_max_size.to_string(),
-        config.group_max_size == default.group_max_size,
-        "Most members of a group.",
-    );
-    put(
-        "group.min.session.timeout.ms",
-        Kind::Int(0),
-        config.group_min_session_timeout_ms.to_string(),
-        config.group_min_session_timeout_ms == default.group_min_session_timeout_ms,
-        "Shortest session time-out.",
-    );
-    put("listeners", Kind::String, address, false, "Where the broker listens.");
-    put("log.dirs", Kind::String, dir.to_string(), false, "The data folder.");
-    put(
-        "log.retention.check.interval.ms",
-        Kind::Long(1),
-        config.retention_check_interval_ms.to_string(),
-        config.retention_check_interval_ms == default.retention_check_interval_ms,
-        "How often retention looks.",
-    );
-    put("node.id", Kind::Int(0), config.node_id.to_string(), false, "The node's number.");
-    put(
-        "num.partitions",
-        Kind::Int(1),
-        config.num_partitions.to_string(),
-        config.num_partitions == default.num_partitions,
-        "Partitions of topics for which nothing else is said.",
-    );
-    put(
-        "offset.metadata.max.bytes",
-        Kind::Int(0),
-        config.offset_metadata_bytes_max.to_string(),
-        config.offset_metadata_bytes_max == default.offset_metadata_bytes_max,
-        "Longest note of a committed offset.",
-    );
-    put(
-        "offsets.retention.minutes",
-        Kind::Int(1),
-        (config.offsets_retention_ms / 60_000).to_string(),
-        config.offsets_retention_ms == default.offsets_retention_ms,
-        "How long offsets of a group without members are kept.",
-    );
-    put("process.roles", Kind::List(&[]), "broker,controller".into(), true, "One process is all.");
-    put(
-        "socket.request.max.bytes",
-        Kind::Int(1),
-        config.request_bytes_max.to_string(),
-        config.request_bytes_max == default.request_bytes_max,
-        "Largest request that is read.",
-    );
-    for key in topic::KEYS.iter().filter(|key| !key.broker_name.is_empty()) {
-        let own = config.topic_defaults.get(key.name);
-        put(key.broker_name, key.kind, own.map_or(key.default, String::as_str).to_string(), own.is_none(), key.doc);
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, usage: Use, doc: &'static str) -> Key {
+    Key { name, kind, default: Some(default), usage, doc }
+}
+
+const fn without(name: &'static str, kind: Kind, usage: Use, doc: &'static str) -> Key {
+    Key { name, kind, default: None, usage, doc }
+}
+
+const NO_EFFECT: &str = "Taken as it is, without effect: one process on one node needs none of it.";
+const ONE: &str = "A single node keeps one copy.";
+
+/// Every broker configuration but for those that are defaults of topics ([`topic::KEYS`] has their names), by name.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("advertised.listeners", Kind::List(&[]), "", Use::Start, "Where clients connect to, for each listener; what is not named: where they came in."),
+    key("auto.create.topics.enable", Kind::Boolean, "true", field!(auto_create_topics), "A topic that a client asks for is made."),
+    key("background.threads", Kind::Int(1), "10", Use::NoEffect, NO_EFFECT),
+    key("broker.id", Kind::Int(0), "1", field!(node_id), "The node's number; node.id is its other name."),
+    key("connections.max.idle.ms", Kind::Long(1), "600000", field!(connections_idle_ms_max), "A connection on which nothing happens for so long is closed."),
+    key("controlled.shutdown.enable", Kind::Boolean, "true", Use::NoEffect, NO_EFFECT),
+    key("controller.listener.names", Kind::List(&[]), "", Use::Start, "These listeners are passed over: there is no other node."),
+    without("controller.quorum.bootstrap.servers", Kind::List(&[]), Use::NoEffect, NO_EFFECT),
+    without("controller.quorum.voters", Kind::List(&[]), Use::NoEffect, NO_EFFECT),
+    key("default.replication.factor", Kind::Exactly("1"), "1", Use::NoEffect, ONE),
+    key("delete.topic.enable", Kind::Boolean, "true", field!(delete_topics), "Topics may be deleted."),
+    key("fetch.max.bytes", Kind::Int(1024), "57671680", field!(fetch_bytes_max), "Largest answer to a fetch; a single larger batch is still given."),
+    key("group.initial.rebalance.delay.ms", Kind::Int(0), "0", Use::NoEffect, "A new group starts at once."),
+    key("group.max.session.timeout.ms", Kind::Int(0), "1800000", field!(group_max_session_timeout_ms), "Longest session time-out."),
+    key("group.max.size", Kind::Int(1), "2147483647", field!(group_max_size), "Most members of a group."),
+    key("group.min.session.timeout.ms", Kind::Int(0), "6000", field!(group_min_session_timeout_ms), "Shortest session time-out."),
+    without("inter.broker.listener.name", Kind::String, Use::NoEffect, NO_EFFECT),
+    key("listener.security.protocol.map", Kind::List(&[]), "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Use::Start, "What is spoken on each listener."),
+    key("listeners", Kind::List(&[]), "PLAINTEXT://:9092", Use::Start, "Where the broker listens, each NAME://HOST:PORT."),
+    key("log.cleaner.backoff.ms", Kind::Long(0), "15000", Use::NoEffect, NO_EFFECT),
+    key("log.cleaner.dedupe.buffer.size", Kind::Long(1), "134217728", Use::NoEffect, NO_EFFECT),
+    key("log.cleaner.enable", Kind::Exactly("true"), "true", Use::NoEffect, "Topics that ask for it are compacted."),
+    key("log.cleaner.threads", Kind::Int(0), "1", Use::NoEffect, NO_EFFECT),
+    without("log.dirs", Kind::String, Use::Start, "The data folder; one."),
+    key("log.retention.check.interval.ms", Kind::Long(1), "60000", field!(retention_check_interval_ms), "How often retention and expiry look."),
+    key("log.retention.hours", Kind::Int(-1), "168", Use::Start, "Age beyond which segments are removed, unless log.retention.minutes or log.retention.ms is set."),
+    without("log.retention.minutes", Kind::Int(-1), Use::Start, "Age beyond which segments are removed, unless log.retention.ms is set."),
+    key("log.roll.hours", Kind::Int(1), "168", Use::Start, "Age after which a new segment is begun, unless log.roll.ms is set."),
+    key("log.roll.jitter.hours", Kind::Int(0), "0", Use::Start, "As log.roll.jitter.ms, in hours."),
+    key("metric.reporters", Kind::List(&[]), "", Use::NoEffect, NO_EFFECT),
+    key("node.id", Kind::Int(0), "1", field!(node_id), "The node's number."),
+    key("num.io.threads", Kind::Int(1), "8", Use::NoEffect, NO_EFFECT),
+    key("num.network.threads", Kind::Int(1), "3", Use::NoEffect, NO_EFFECT),
+    key("num.partitions", Kind::Int(1), "1", field!(num_partitions), "Partitions of topics for which nothing else is said."),
+    key("num.recovery.threads.per.data.dir", Kind::Int(1), "2", Use::NoEffect, NO_EFFECT),
+    key("num.replica.fetchers", Kind::Int(1), "1", Use::NoEffect, NO_EFFECT),
+    key("offset.metadata.max.bytes", Kind::Int(0), "4096", field!(offset_metadata_bytes_max), "Longest note of a committed offset."),
+    key("offsets.retention.check.interval.ms", Kind::Long(1), "600000", Use::NoEffect, "log.retention.check.interval.ms is when offsets expire, too."),
+    key("offsets.retention.minutes", Kind::Int(1), "10080", Use::Field(Field {
+        get: |config| (config.offsets_retention_ms / 60_000).to_string(),
+        set: |config, value| value.trim().parse::<i64>().map(|minutes| config.offsets_retention_ms = minutes * 60_000).is_ok(),
+    }), "How long offsets of a group without members are kept."),
+    key("offsets.topic.num.partitions", Kind::Int(1), "50", Use::NoEffect, "Offsets are kept in one partition."),
+    key("offsets.topic.replication.factor", Kind::Int(1), "3", Use::NoEffect, ONE),
+    key("process.roles", Kind::List(&["broker", "controller"]), "broker,controller", Use::NoEffect, "One process is all."),
+    key("socket.receive.buffer.bytes", Kind::Int(-1), "102400", Use::NoEffect, "The system sizes its buffers."),
+    key("socket.request.max.bytes", Kind::Int(1), "104857600", field!(request_bytes_max), "Largest request that is read."),
+    key("socket.send.buffer.bytes", Kind::Int(-1), "102400", Use::NoEffect, "The system sizes its buffers."),
+    key("transaction.state.log.min.isr", Kind::Int(1), "2", Use::NoEffect, ONE),
+    key("transaction.state.log.num.partitions", Kind::Int(1), "50", Use::NoEffect, "Transactions are kept in one partition."),
+    key("transaction.state.log.replication.factor", Kind::Int(1), "3", Use::NoEffect, ONE),
+];
+
+/// Names of Kafka that nothing here stands behind: who sets them must know.
+const UNUSABLE: &[(&str, &str)] = &[
+    ("zookeeper.", "there is no ZooKeeper: take it out"),
+    ("remote.", "tiered storage is not there: take it out"),
+    ("delegation.token.", "delegation tokens are not there: take it out"),
+    ("group.share.", "share groups are not there: take it out"),
+    ("share.", "share groups are not there: take it out"),
+    ("group.streams.", "streams groups are not there: take it out"),
+    ("replica.", "a single node has no other replicas: take it out"),
+    ("log.dir", "the data folder is log.dirs, one folder"),
+];
+
+/// Topic settings whose broker's name has no value unless it is set: another unit has the default.
+const IN_OTHER_UNITS: &[(&str, &[(&str, i64)])] = &[
+    ("retention.ms", &[("log.retention.minutes", 60_000), ("log.retention.hours", 3_600_000)]),
+    ("segment.ms", &[("log.roll.hours", 3_600_000)]),
+    ("segment.jitter.ms", &[("log.roll.jitter.hours", 3_600_000)]),
+];
+
+/// A broker configuration, also one that is a default of topics.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// Which values it takes.
+    pub kind: Kind,
+    /// The default.
+    pub default: Option<&'static str>,
+    /// What becomes of it.
+    pub usage: Use,
+    /// What it does here.
+    pub doc: &'static str,
+}
+
+impl Found {
+    fn of_topic(key: &'static topic::Key) -> Self {
+        let named_elsewhere = IN_OTHER_UNITS.iter().any(|(name, _)| *name == key.name);
+        Found {
+            name: key.broker_name,
+            kind: key.kind,
+            default: (!named_elsewhere).then_some(key.default),
+            usage: Use::Dynamic,
+            doc: key.doc,
+        }
     }
-    out.sort_by_key(|entry| entry.name);
+
+    /// Whether it may change while the broker runs.
+    pub fn is_dynamic(&self) -> bool {
+        matches!(self.usage, Use::Dynamic)
+    }
+
+    /// The value with which the broker was opened, and whether somebody set it.
+    pub fn at_start(&self, config: &BrokerConfig) -> (Option<String>, bool) {
+        let stated = config.settings.get(self.name);
+        match self.usage {
+            Use::Field(field) => {
+                let value = (field.get)(config);
+                let is_set = stated.is_some() || self.default != Some(value.as_str());
+                (Some(value), is_set)
+            }
+            _ => (stated.cloned().or_else(|| self.default.map(str::to_string)), stated.is_some()),
+        }
+    }
+}
+
+/// Every broker configuration, in order of names.
+pub fn all() -> Vec<Found> {
+    let own = KEYS.iter().map(|key| Found {
+        name: key.name,
+        kind: key.kind,
+        default: key.default,
+        usage: key.usage,
+        doc: key.doc,
+    });
+    let of_topics = topic::KEYS.iter().filter(|key| !key.broker_name.is_empty()).map(Found::of_topic);
+    let mut all: Vec<Found> = own.chain(of_topics).collect();
+    all.sort_by_key(|found| found.name);
+    all
+}
+
+/// The configuration with this name.
+pub fn find(name: &str) -> Option<Found> {
+    all().into_iter().find(|found| found.name == name)
+}
+
+/// Whether the broker may be given this; the error says what is wrong and what is near.
+pub fn check(name: &str, value: &str) -> Result<Found, String> {
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(format!("the value of {name} has {} bytes: at most {VALUE_BYTES_MAX}", value.len()));
+    }
+    let Some(found) = find(name) else {
+        if let Some((_, why)) =
+            UNUSABLE.iter().find(|(start, _)| name == *start || (start.ends_with('.') && name.starts_with(start)))
+        {
+            return Err(format!("{name}: {why}"));
+        }
+        return Err(match nearest(name, all().iter().map(|found| found.name)) {
+            Some(near) => format!("there is no broker configuration {name:?}; is {near:?} meant?"),
+            None => format!("there is no broker configuration {name:?}"),
+        });
+    };
+    found.kind.check(value).map_err(|why| format!("{name}={value:?}: {why}"))?;
+    Ok(found)
+}
+
+/// Takes a value that was checked into the field that it belongs to.
+pub(crate) fn apply(config: &mut BrokerConfig, found: &Found, value: &str) -> Result<(), String> {
+    match found.usage {
+        Use::Field(field) if !(field.set)(config, value) => Err(format!("{}={value:?} is too large", found.name)),
+        _ => Ok(()),
+    }
+}
+
+/// What settings of the broker say of all topics, under the topics' names.
+pub(crate) fn topic_defaults(settings: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for key in topic::KEYS.iter().filter(|key| !key.broker_name.is_empty()) {
+        if let Some(value) = settings.get(key.broker_name) {
+            out.insert(key.name.to_string(), value.clone());
+            continue;
+        }
+        let units = IN_OTHER_UNITS.iter().find(|(name, _)| *name == key.name).map_or(&[][..], |(_, units)| units);
+        let stated = units.iter().find_map(|(name, ms)| Some((settings.get(*name)?.trim().parse::<i64>().ok()?, ms)));
+        if let Some((value, ms)) = stated {
+            let ms = if value < 0 { -1 } else { value.saturating_mul(*ms) };
+            out.insert(key.name.to_string(), ms.to_string());
+        }
+    }
     out
+}
+
+/// The name under which a topic's default stands if nobody set it: `log.retention.hours` for `retention.ms`, otherwise the broker's name for it.
+pub(crate) fn default_name(key: &topic::Key) -> (&'static str, Option<&'static str>) {
+    let units = IN_OTHER_UNITS.iter().find(|(name, _)| *name == key.name);
+    match units.and_then(|(_, units)| units.last()) {
+        Some((name, _)) => (name, find(name).and_then(|found| found.default)),
+        None => (key.broker_name, Some(key.default)),
+    }
 }
 
 #[cfg(test)]
@@ -132,10 +265,39 @@ mod tests {
 
     #[test]
     fn names_stand_once_and_values_are_of_their_kind() {
-        let all = entries(&BrokerConfig::default(), ("localhost", 9092), "/data");
+        assert!(KEYS.windows(2).all(|pair| pair[0].name < pair[1].name), "the table is sorted");
+        let all = all();
         assert!(all.windows(2).all(|pair| pair[0].name < pair[1].name));
-        for entry in all {
-            assert_eq!(entry.kind.check(&entry.value), Ok(()), "{}", entry.name);
+        let config = BrokerConfig::default();
+        for found in all {
+            let (value, is_set) = found.at_start(&config);
+            assert!(!is_set, "{}: {value:?} is not the default {:?}", found.name, found.default);
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                assert_eq!(found.kind.check(&value), Ok(()), "{}", found.name);
+            }
         }
+    }
+
+    #[test]
+    fn a_wrong_name_is_explained() {
+        assert_eq!(
+            check("log.retention.hour", "1").expect_err("it is wrong"),
+            r#"there is no broker configuration "log.retention.hour"; is "log.retention.hours" meant?"#
+        );
+        assert!(check("zookeeper.connect", "a:1").expect_err("it is wrong").contains("ZooKeeper"));
+        assert!(check("default.replication.factor", "3").is_err());
+    }
+
+    #[test]
+    fn a_finer_unit_wins() {
+        let of = |settings: &[(&str, &str)]| {
+            let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            topic_defaults(&settings).get("retention.ms").cloned()
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("log.retention.hours", "2")]).as_deref(), Some("7200000"));
+        assert_eq!(of(&[("log.retention.hours", "2"), ("log.retention.minutes", "1")]).as_deref(), Some("60000"));
+        assert_eq!(of(&[("log.retention.hours", "-1")]).as_deref(), Some("-1"));
+        assert_eq!(of(&[("log.retention.hours", "2"), ("log.retention.ms", "5")]).as_deref(), Some("5"));
     }
 }

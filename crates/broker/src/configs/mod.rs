@@ -1,9 +1,18 @@
 //! Configuration under Kafka's own names: what there is, what it means, which values it takes.
 //!
-//! One table each for topics ([`topic::KEYS`]) and the broker ([`broker`]); DescribeConfigs, CreateTopics and AlterConfigs all read them.
+//! One table each for topics ([`topic::KEYS`]) and the broker ([`broker::KEYS`]); the file and the options of a start, DescribeConfigs, CreateTopics
+//! and AlterConfigs all read them.
 
 pub mod broker;
+mod dynamic;
+pub mod listener;
+pub mod properties;
 pub mod topic;
+
+pub use dynamic::{Dynamic, Settings};
+
+/// Longest value: every version of every answer can carry it.
+const VALUE_BYTES_MAX: usize = 16 << 10;
 
 /// The kind of a value, as DescribeConfigs names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +29,8 @@ pub enum Kind {
     String,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Nothing but this.
+    Exactly(&'static str),
     /// Any of these words, with commas between; an empty table takes any.
     List(&'static [&'static str]),
 }
@@ -29,7 +40,7 @@ impl Kind {
     pub fn code(self) -> i8 {
         match self {
             Kind::Boolean => 1,
-            Kind::String | Kind::Choice(_) => 2,
+            Kind::String | Kind::Choice(_) | Kind::Exactly(_) => 2,
             Kind::Int(_) => 3,
             Kind::Long(_) => 5,
             Kind::Double => 6,
@@ -59,6 +70,8 @@ impl Kind {
             Kind::String => Ok(()),
             Kind::Choice(words) if words.contains(&value) => Ok(()),
             Kind::Choice(words) => Err(format!("must be one of {}", words.join(", "))),
+            Kind::Exactly(word) if value.trim() == word => Ok(()),
+            Kind::Exactly(word) => Err(format!("must be {word}")),
             Kind::List([]) => Ok(()),
             Kind::List(words) => match value.split(',').map(str::trim).find(|word| !words.contains(word)) {
                 Some(word) => Err(format!("{word:?} is not one of {}", words.join(", "))),

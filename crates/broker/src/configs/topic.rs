@@ -1,8 +1,9 @@
 //! What can be said about a topic, and what holds if nothing is said.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{Kind, nearest};
+use super::{Kind, VALUE_BYTES_MAX, broker, nearest};
 
 /// An entry of the table.
 #[derive(Debug)]
@@ -30,8 +31,6 @@ const fn key(
 }
 
 const FOREVER: &str = "9223372036854775807";
-/// Longest value: every version of every answer can carry it.
-const VALUE_BYTES_MAX: usize = 16 << 10;
 const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 
 /// Every topic configuration, by name.
@@ -97,7 +96,11 @@ pub fn check(name: &str, value: &str) -> Result<(), String> {
 pub enum Source {
     /// The topic's own.
     Topic,
-    /// The broker's, for all topics.
+    /// This broker's, changed while it ran.
+    DynamicBroker,
+    /// All brokers', changed while they ran.
+    DynamicDefault,
+    /// The broker's, from when it was opened.
     Broker,
     /// The table's.
     Default,
@@ -108,9 +111,24 @@ impl Source {
     pub fn code(self) -> i8 {
         match self {
             Source::Topic => 1,
+            Source::DynamicBroker => 2,
+            Source::DynamicDefault => 3,
             Source::Broker => 4,
             Source::Default => 5,
         }
+    }
+}
+
+/// What the broker says of all topics, under the topics' names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicDefaults {
+    layers: Vec<(Source, BTreeMap<String, String>)>,
+}
+
+impl TopicDefaults {
+    /// The first layer that has a name wins.
+    pub fn new(layers: Vec<(Source, BTreeMap<String, String>)>) -> Self {
+        TopicDefaults { layers }
     }
 }
 
@@ -118,34 +136,61 @@ impl Source {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TopicConfig {
     overrides: BTreeMap<String, String>,
-    defaults: BTreeMap<String, String>,
+    defaults: Arc<TopicDefaults>,
+}
+
+/// A value that there is for an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layer<'a> {
+    /// The name that has it: the topic's or the broker's.
+    pub name: &'static str,
+    /// The value.
+    pub value: &'a str,
+    /// Where it comes from.
+    pub source: Source,
 }
 
 impl TopicConfig {
-    /// `overrides` are the topic's own, `defaults` the broker's, both under the topic's names.
-    pub fn new(overrides: BTreeMap<String, String>, defaults: BTreeMap<String, String>) -> Self {
+    /// `overrides` are the topic's own, `defaults` the broker's.
+    pub fn new(overrides: BTreeMap<String, String>, defaults: Arc<TopicDefaults>) -> Self {
         TopicConfig { overrides, defaults }
     }
 
     /// The value that holds; every name of the table has one.
     pub fn get(&self, name: &str) -> &str {
-        let own = self.overrides.get(name).or_else(|| self.defaults.get(name));
-        own.map(String::as_str).or_else(|| find(name).map(|key| key.default)).unwrap_or_default()
+        self.set(name).map(|(value, _)| value).or_else(|| find(name).map(|key| key.default)).unwrap_or_default()
+    }
+
+    /// The value that somebody set.
+    fn set(&self, name: &str) -> Option<(&str, Source)> {
+        let own = self.overrides.get(name).map(|value| (value.as_str(), Source::Topic));
+        own.or_else(|| {
+            let mut layers = self.defaults.layers.iter();
+            layers.find_map(|(source, settings)| settings.get(name).map(|value| (value.as_str(), *source)))
+        })
     }
 
     /// Every entry of the table with the value that holds and where it comes from.
     pub fn sources(&self) -> impl Iterator<Item = (&'static Key, &str, Source)> {
         KEYS.iter().map(|key| {
-            let (value, source) = self.layers(key)[0];
+            let (value, source) = self.set(key.name).unwrap_or((key.default, Source::Default));
             (key, value, source)
         })
     }
 
-    /// The values there are for an entry, the one that holds first.
-    pub fn layers(&self, key: &'static Key) -> Vec<(&str, Source)> {
-        let own = self.overrides.get(key.name).map(|value| (value.as_str(), Source::Topic));
-        let broker = self.defaults.get(key.name).map(|value| (value.as_str(), Source::Broker));
-        own.into_iter().chain(broker).chain([(key.default, Source::Default)]).collect()
+    /// The values there are for an entry under the names that have them, the one that holds first.
+    pub fn layers(&self, key: &'static Key) -> Vec<Layer<'_>> {
+        let own = self.overrides.get(key.name);
+        let own = own.map(|value| Layer { name: key.name, value, source: Source::Topic });
+        if key.broker_name.is_empty() {
+            return own.into_iter().collect();
+        }
+        let brokers = self.defaults.layers.iter().filter_map(|(source, settings)| {
+            settings.get(key.name).map(|value| Layer { name: key.broker_name, value, source: *source })
+        });
+        let (name, default) = broker::default_name(key);
+        let default = default.map(|value| Layer { name, value, source: Source::Default });
+        own.into_iter().chain(brokers).chain(default).collect()
     }
 
     /// A number; values were checked when they were set.
@@ -191,8 +236,13 @@ mod tests {
     #[test]
     fn a_topics_own_setting_wins() {
         let one = |value: &str| BTreeMap::from([("retention.ms".to_string(), value.to_string())]);
-        assert_eq!(TopicConfig::new(one("5"), one("6")).number("retention.ms"), 5);
-        assert_eq!(TopicConfig::new(BTreeMap::new(), one("6")).number("retention.ms"), 6);
+        let defaults = |value| Arc::new(TopicDefaults::new(vec![(Source::Broker, one(value))]));
+        assert_eq!(TopicConfig::new(one("5"), defaults("6")).number("retention.ms"), 5);
+        let second = TopicConfig::new(BTreeMap::new(), defaults("6"));
+        assert_eq!(second.number("retention.ms"), 6);
+        let key = find("retention.ms").expect("it is there");
+        let names: Vec<(&str, &str)> = second.layers(key).iter().map(|layer| (layer.name, layer.value)).collect();
+        assert_eq!(names, [("log.retention.ms", "6"), ("log.retention.hours", "168")]);
         assert_eq!(TopicConfig::default().number("retention.ms"), 604_800_000);
     }
 }

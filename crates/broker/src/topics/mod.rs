@@ -6,6 +6,7 @@
 //! ```text
 //! key topic/NAME      value {"id": …, "partitions": …, "configs": {…}}, none: deleted
 //! key producer-ids    value {"next": …}: the first producer id that is not taken
+//! key broker/NUMBER   value {"NAME": "VALUE", …}: configurations of the broker that were changed while it ran; without a number: of all brokers
 //! ```
 
 pub mod name;
@@ -24,6 +25,8 @@ use uuid::Uuid;
 pub use registry::Topic;
 use registry::{Registry, TopicRecord, partition_config};
 
+use crate::configs::topic::TopicConfig;
+use crate::configs::{Dynamic, Settings};
 use crate::internal_log::{InternalLog, KeyValue};
 use crate::runtime::{blocking, to_the_end};
 use crate::{BrokerConfig, BrokerError, configs};
@@ -35,6 +38,7 @@ pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 const TOPIC_KEY: &str = "topic/";
 const PRODUCER_IDS_KEY: &str = "producer-ids";
+const BROKER_KEY: &str = "broker/";
 /// Producer ids taken at a time, so that not each one costs a record.
 const PRODUCER_ID_BLOCK: i64 = 1000;
 /// More partitions than that in one topic are a mistake on a single node.
@@ -59,6 +63,7 @@ pub struct Topics {
     log: Log,
     config: Arc<BrokerConfig>,
     registry: RwLock<Registry>,
+    dynamic: RwLock<Arc<Dynamic>>,
     changes: Mutex<Changes>,
 }
 
@@ -69,6 +74,7 @@ impl Topics {
         let mut records: BTreeMap<String, TopicRecord> = BTreeMap::new();
         let mut deleted: HashSet<Uuid> = HashSet::new();
         let mut producer_ids = ProducerIds::default();
+        let mut brokers: BTreeMap<String, Settings> = BTreeMap::new();
         metadata.replay(|offset, key, value| {
             let key = String::from_utf8_lossy(key.unwrap_or_default());
             let known = match (key.strip_prefix(TOPIC_KEY), value) {
@@ -83,20 +89,27 @@ impl Topics {
                 (None, Some(value)) if key == PRODUCER_IDS_KEY => {
                     serde_json::from_slice(value).map(|ids| producer_ids = ids).is_ok()
                 }
+                (None, Some(value)) if key.starts_with(BROKER_KEY) => {
+                    let name = key.trim_start_matches(BROKER_KEY).to_string();
+                    serde_json::from_slice(value).map(|settings| brokers.insert(name, settings)).is_ok()
+                }
                 _ => false,
             };
             if !known {
                 tracing::warn!(offset, %key, "a record of {METADATA_TOPIC} is not understood: skipped");
             }
         })?;
+        let own = brokers.remove(&config.node_id.to_string()).unwrap_or_default();
+        let dynamic = Dynamic::new(config.clone(), own, brokers.remove("").unwrap_or_default());
         let mut registry = Registry::default();
         for (name, record) in &records {
-            let topic = record.topic(name, Vec::new(), &config.topic_defaults, Arc::default());
+            let topic = record.topic(name, Vec::new(), dynamic.topic_defaults(), Arc::default());
             let partitions = ensure_partitions(&log, &topic, record.partitions)?;
             registry.put(Topic { partitions, ..topic });
         }
         let changes = Changes { metadata, producer_ids: (producer_ids.next, producer_ids.next) };
-        let topics = Topics { log, config, registry: RwLock::new(registry), changes: Mutex::new(changes) };
+        let dynamic = RwLock::new(Arc::new(dynamic));
+        let topics = Topics { log, config, registry: RwLock::new(registry), dynamic, changes: Mutex::new(changes) };
         topics.mend(&deleted)?;
         Ok(topics)
     }
@@ -176,7 +189,7 @@ impl Topics {
         let changes = self.changes.lock().await;
         let count = self.check_new(name, partitions, &configs)?;
         let record = TopicRecord { id: Uuid::new_v4(), partitions: count, configs };
-        let topic = record.topic(name, Vec::new(), &self.config.topic_defaults, Arc::default());
+        let topic = record.topic(name, Vec::new(), self.dynamic().topic_defaults(), Arc::default());
         // The partitions come first: a record without them could name a topic that a full disk then refuses.
         let made = blocking(|| ensure_partitions(&self.log, &topic, count));
         let written = match made {
@@ -273,7 +286,7 @@ impl Topics {
         let record = TopicRecord { id: topic.id, partitions: total, configs: topic.overrides.clone() };
         let partitions = blocking(|| ensure_partitions(&self.log, &topic, total))?;
         self.write(&changes, &[topic_entry(name, Some(&record))]).await?;
-        let grown = record.topic(name, partitions, &self.config.topic_defaults, topic.counters.clone());
+        let grown = record.topic(name, partitions, self.dynamic().topic_defaults(), topic.counters.clone());
         Ok(self.registry.write().put(grown))
     }
 
@@ -297,13 +310,67 @@ impl Topics {
         let configs = change(&topic.overrides)?;
         check_configs(&configs)?;
         let record = TopicRecord { id: topic.id, partitions: topic.partitions.len() as i32, configs };
-        let changed = record.topic(name, topic.partitions.clone(), &self.config.topic_defaults, topic.counters.clone());
+        let changed =
+            record.topic(name, topic.partitions.clone(), self.dynamic().topic_defaults(), topic.counters.clone());
         let settings = partition_config(&changed.config)?;
         self.write(&changes, &[topic_entry(name, Some(&record))]).await?;
         for partition in &changed.partitions {
             partition.set_config(settings.clone())?;
         }
         self.registry.write().put(changed);
+        Ok(())
+    }
+
+    /// The broker's configuration as it was changed while it ran.
+    pub fn dynamic(&self) -> Arc<Dynamic> {
+        self.dynamic.read().clone()
+    }
+
+    /// What would hold for a topic with these settings of its own.
+    pub fn config_with(&self, overrides: BTreeMap<String, String>) -> TopicConfig {
+        TopicConfig::new(overrides, self.dynamic().topic_defaults().clone())
+    }
+
+    /// Replaces what was changed of the broker's configuration, for this broker or for all, and lets it hold.
+    pub async fn set_broker_configs(
+        self: &Arc<Self>,
+        of_all: bool,
+        change: impl FnOnce(&Settings) -> Result<Settings, BrokerError> + Send + 'static,
+    ) -> Result<(), BrokerError> {
+        let this = self.clone();
+        to_the_end(async move { this.set_broker_configs_now(of_all, change).await }).await
+    }
+
+    async fn set_broker_configs_now(
+        &self,
+        of_all: bool,
+        change: impl FnOnce(&Settings) -> Result<Settings, BrokerError>,
+    ) -> Result<(), BrokerError> {
+        let changes = self.changes.lock().await;
+        let now = self.dynamic();
+        let settings = change(now.settings(of_all))?;
+        let entry = broker_entry(&self.config, of_all, &settings);
+        let next = Arc::new(now.with(of_all, settings));
+        let record = |topic: &Topic| TopicRecord {
+            id: topic.id,
+            partitions: topic.partitions.len() as i32,
+            configs: topic.overrides.clone(),
+        };
+        let all = self.all();
+        let changed = all.iter().map(|topic| {
+            let (partitions, counters) = (topic.partitions.clone(), topic.counters.clone());
+            let changed = record(topic).topic(&topic.name, partitions, next.topic_defaults(), counters);
+            partition_config(&changed.config).map(|settings| (changed, settings))
+        });
+        let changed = changed.collect::<Result<Vec<_>, _>>()?;
+        self.write(&changes, &[entry]).await?;
+        *self.dynamic.write() = next;
+        for (topic, settings) in changed {
+            for partition in &topic.partitions {
+                partition.set_config(settings.clone())?;
+            }
+            self.registry.write().put(topic);
+        }
         Ok(())
     }
 
@@ -333,6 +400,8 @@ impl Topics {
             return Ok(());
         }
         let mut records = vec![producer_ids_entry(changes.producer_ids.1)];
+        let dynamic = self.dynamic();
+        records.extend([true, false].map(|of_all| broker_entry(&self.config, of_all, dynamic.settings(of_all))));
         for topic in self.all() {
             let partitions = topic.partitions.len() as i32;
             let record = TopicRecord { id: topic.id, partitions, configs: topic.overrides.clone() };
@@ -351,6 +420,12 @@ fn check_configs(configs: &BTreeMap<String, String>) -> Result<(), BrokerError> 
 fn topic_entry(name: &str, record: Option<&TopicRecord>) -> KeyValue {
     let value = record.map(|record| serde_json::to_vec(record).expect("a topic's record is plain data").into());
     (Bytes::from(format!("{TOPIC_KEY}{name}")), value)
+}
+
+fn broker_entry(config: &BrokerConfig, of_all: bool, settings: &Settings) -> KeyValue {
+    let name = if of_all { String::new() } else { config.node_id.to_string() };
+    let value = serde_json::to_vec(settings).expect("settings are plain data");
+    (Bytes::from(format!("{BROKER_KEY}{name}")), Some(value.into()))
 }
 
 fn producer_ids_entry(next: i64) -> KeyValue {

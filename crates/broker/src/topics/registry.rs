@@ -7,7 +7,7 @@ use millstream_log::{Partition, PartitionConfig};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::configs::topic::{KEYS, TopicConfig};
+use crate::configs::topic::{KEYS, TopicConfig, TopicDefaults};
 use crate::stats::TopicCounters;
 use crate::{BrokerError, topics::name};
 
@@ -68,7 +68,7 @@ impl TopicRecord {
         &self,
         name: &str,
         partitions: Vec<Arc<Partition>>,
-        defaults: &BTreeMap<String, String>,
+        defaults: &Arc<TopicDefaults>,
         counters: Arc<TopicCounters>,
     ) -> Topic {
         let config = TopicConfig::new(self.configs.clone(), defaults.clone());

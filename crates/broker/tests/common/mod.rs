@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use millstream_broker::configs::properties::Setting;
 use millstream_broker::{Broker, BrokerConfig};
 use millstream_log::{Log, LogOptions};
 use millstream_protocol::ErrorCode;
@@ -36,10 +37,11 @@ impl Server {
     pub async fn start_with(dir: &Path, config: BrokerConfig) -> Self {
         let options = LogOptions { journal_file_bytes: 1 << 20, ..LogOptions::default() };
         let (log, _) = Log::open(dir, options).expect("the log opens");
+        let listener = config.listeners().expect("good listeners").remove(0);
         let broker = Broker::open(log.clone(), config).expect("the broker opens");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let serving = tokio::spawn(broker.clone().serve(listener));
+        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = socket.local_addr().expect("it is bound");
+        let serving = tokio::spawn(broker.clone().serve_listener(listener, socket));
         Server { broker, address, log, serving }
     }
 
@@ -50,8 +52,14 @@ impl Server {
     }
 
     pub async fn connect(&self) -> Connection {
-        Connection { stream: TcpStream::connect(self.address).await.expect("it listens"), next: 0 }
+        Connection::to(self.address).await
     }
+}
+
+/// A configuration under Kafka's names.
+pub fn settings(all: &[&str]) -> BrokerConfig {
+    let all = all.iter().map(|one| Setting::parse(one).expect("name=value"));
+    BrokerConfig::from_settings(all).expect("a good configuration")
 }
 
 pub struct Connection {
@@ -60,6 +68,10 @@ pub struct Connection {
 }
 
 impl Connection {
+    pub async fn to(address: SocketAddr) -> Self {
+        Connection { stream: TcpStream::connect(address).await.expect("it listens"), next: 0 }
+    }
+
     pub async fn send<R: Request>(&mut self, version: i16, request: &R) -> i32 {
         self.next += 1;
         let frame = encode_request(request, version, self.next, Some("test")).into_bytes();

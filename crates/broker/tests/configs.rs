@@ -1,0 +1,130 @@
+//! Configurations over a socket: what holds, where it comes from, and what changes while the broker runs.
+
+mod common;
+
+use common::*;
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::describe_configs::{DescribeConfigsResource, DescribeConfigsResourceResult};
+use millstream_protocol::messages::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
+use millstream_protocol::messages::*;
+use tokio::net::TcpListener;
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+
+async fn describe(client: &mut Connection, kind: i8, resource: &str, name: &str) -> DescribeConfigsResourceResult {
+    let resource = DescribeConfigsResource {
+        resource_type: kind,
+        resource_name: resource.to_string(),
+        configuration_keys: Some(vec![name.to_string()]),
+    };
+    let request =
+        DescribeConfigsRequest { resources: vec![resource], include_synonyms: true, include_documentation: true };
+    let answer = client.call(4, request).await.results.remove(0);
+    assert_eq!((answer.error_code, answer.configs.len()), (ErrorCode::None, 1), "{name}");
+    answer.configs.into_iter().next().expect("one")
+}
+
+async fn alter(client: &mut Connection, kind: i8, resource: &str, operation: i8, name: &str, value: &str) -> ErrorCode {
+    let change = AlterableConfig {
+        name: name.to_string(),
+        config_operation: operation,
+        value: (operation != DELETE).then(|| value.to_string()),
+    };
+    let resource =
+        AlterConfigsResource { resource_type: kind, resource_name: resource.to_string(), configs: vec![change] };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    client.call(1, request).await.responses[0].error_code
+}
+
+fn layers(config: &DescribeConfigsResourceResult) -> Vec<(&str, &str, i8)> {
+    let each = config.synonyms.iter();
+    each.map(|one| (one.name.as_str(), one.value.as_deref().unwrap_or_default(), one.source)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_the_broker_hold_for_topics_and_over_a_restart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = || settings(&["log.retention.hours=1", "num.partitions=3"]);
+    let server = Server::start_with(dir.path(), config()).await;
+    let mut client = server.connect().await;
+    assert_eq!(client.create("t", -1, &[]).await, ErrorCode::None);
+    assert_eq!(client.metadata(Some(&["t"])).await.topics[0].partitions.len(), 3);
+    let retention = describe(&mut client, TOPIC, "t", "retention.ms").await;
+    assert_eq!((retention.value.as_deref(), retention.config_source), (Some("3600000"), 4));
+    assert_eq!(alter(&mut client, BROKER, "1", SET, "log.retention.ms", "5000").await, ErrorCode::None);
+    assert_eq!(alter(&mut client, BROKER, "", SET, "log.retention.ms", "6000").await, ErrorCode::None);
+    assert_eq!(alter(&mut client, BROKER, "1", SET, "message.max.bytes", "50").await, ErrorCode::None);
+    assert_eq!(client.produce("t", -1, batch(&["a"])).await.error_code, ErrorCode::MessageTooLarge);
+    server.stop().await;
+
+    let server = Server::start_with(dir.path(), config()).await;
+    let mut client = server.connect().await;
+    let retention = describe(&mut client, TOPIC, "t", "retention.ms").await;
+    assert_eq!((retention.value.as_deref(), retention.config_source), (Some("5000"), 2));
+    assert_eq!(
+        layers(&retention),
+        [
+            ("log.retention.ms", "5000", 2),
+            ("log.retention.ms", "6000", 3),
+            ("log.retention.ms", "3600000", 4),
+            ("log.retention.hours", "168", 5)
+        ]
+    );
+    assert!(retention.documentation.is_some_and(|text| !text.is_empty()));
+    assert_eq!(alter(&mut client, BROKER, "1", DELETE, "log.retention.ms", "").await, ErrorCode::None);
+    assert_eq!(describe(&mut client, TOPIC, "t", "retention.ms").await.value.as_deref(), Some("6000"));
+    assert_eq!(alter(&mut client, TOPIC, "t", SET, "retention.ms", "7").await, ErrorCode::None);
+    let retention = describe(&mut client, TOPIC, "t", "retention.ms").await;
+    assert_eq!((retention.value.as_deref(), retention.config_source), (Some("7"), 1));
+    let of_all = describe(&mut client, BROKER, "", "log.retention.ms").await;
+    assert_eq!((of_all.value.as_deref(), of_all.config_source), (Some("6000"), 3));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_changed_is_refused_with_kafkas_codes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.create("t", 1, &[]).await;
+    for (kind, resource, name, value, code) in [
+        (BROKER, "1", "num.partitions", "3", ErrorCode::InvalidRequest),
+        (BROKER, "1", "no.such", "3", ErrorCode::InvalidRequest),
+        (BROKER, "1", "log.retention.ms", "soon", ErrorCode::InvalidRequest),
+        (BROKER, "1", "log.retention.hours", "5", ErrorCode::InvalidRequest),
+        (BROKER, "2", "log.retention.ms", "5", ErrorCode::InvalidRequest),
+        (TOPIC, "t", "no.such", "3", ErrorCode::InvalidConfig),
+        (TOPIC, "t", "retention.ms", "-5", ErrorCode::InvalidConfig),
+        (TOPIC, "u", "retention.ms", "5", ErrorCode::UnknownTopicOrPartition),
+    ] {
+        assert_eq!(alter(&mut client, kind, resource, SET, name, value).await, code, "{name}={value}");
+    }
+    let partitions = describe(&mut client, BROKER, "1", "num.partitions").await;
+    assert!(partitions.read_only && partitions.config_source == 5);
+    assert_eq!(layers(&partitions), [("num.partitions", "1", 5)]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_listener_tells_its_own_address() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = settings(&[
+        "listeners=PLAINTEXT://127.0.0.1:0,DOCKER://127.0.0.1:0",
+        "advertised.listeners=DOCKER://broker.example:29092",
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DOCKER:PLAINTEXT",
+    ]);
+    let docker = config.listeners().expect("two listeners").remove(1);
+    let server = Server::start_with(dir.path(), config).await;
+    let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = socket.local_addr().expect("it is bound");
+    let serving = tokio::spawn(server.broker.clone().serve_listener(docker, socket));
+    let brokers = server.connect().await.metadata(None).await.brokers;
+    assert_eq!((brokers[0].host.as_str(), brokers[0].port), ("localhost", i32::from(server.address.port())));
+    let brokers = Connection::to(address).await.metadata(None).await.brokers;
+    assert_eq!((brokers[0].host.as_str(), brokers[0].port), ("broker.example", 29092));
+    server.stop().await;
+    serving.await.expect("serving ends");
+}
