@@ -8,6 +8,7 @@ use millstream_log::Log;
 use tokio::sync::watch;
 
 use crate::configs::listener::Listener;
+use crate::fetch_sessions::FetchSessions;
 use crate::groups::coordinator::Coordinator;
 use crate::runtime::blocking;
 use crate::stats::TopicStats;
@@ -21,6 +22,7 @@ pub struct Broker {
     pub(crate) config: Arc<BrokerConfig>,
     pub(crate) topics: Arc<Topics>,
     pub(crate) groups: Arc<Coordinator>,
+    pub(crate) fetch_sessions: FetchSessions,
     stop: watch::Sender<bool>,
 }
 
@@ -40,7 +42,9 @@ impl Broker {
             let groups = Coordinator::open(&log, config.clone())?;
             Ok::<_, BrokerError>((topics, Arc::new(groups)))
         })?;
-        let broker = Arc::new(Broker { log, config, topics, groups, stop: watch::Sender::new(false) });
+        let fetch_sessions = FetchSessions::new(config.fetch_sessions_max, config.seed);
+        let stop = watch::Sender::new(false);
+        let broker = Arc::new(Broker { log, config, topics, groups, fetch_sessions, stop });
         let (groups, mut stopping) = (broker.groups.clone(), broker.stopping());
         tokio::spawn(async move {
             tokio::select! { () = groups.run() => {} _ = stopping.wait_for(|stop| *stop) => {} }

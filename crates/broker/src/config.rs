@@ -29,6 +29,8 @@ pub struct BrokerConfig {
     pub connections_idle_ms_max: u64,
     /// `fetch.max.bytes`: largest answer to a fetch; a single larger batch is still given.
     pub fetch_bytes_max: usize,
+    /// `max.incremental.fetch.session.cache.slots`: most fetch sessions at a time.
+    pub fetch_sessions_max: usize,
     /// `group.min.session.timeout.ms`.
     pub group_min_session_timeout_ms: i32,
     /// `group.max.session.timeout.ms`.
@@ -60,6 +62,7 @@ impl Default for BrokerConfig {
             request_bytes_max: 100 << 20,
             connections_idle_ms_max: 600_000,
             fetch_bytes_max: 55 << 20,
+            fetch_sessions_max: 1000,
             group_min_session_timeout_ms: 6_000,
             group_max_session_timeout_ms: 1_800_000,
             group_max_size: i32::MAX as usize,

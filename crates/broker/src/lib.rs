@@ -15,6 +15,7 @@ pub mod configs;
 mod connection;
 mod embedded;
 mod error;
+mod fetch_sessions;
 pub mod groups;
 mod internal_log;
 mod runtime;

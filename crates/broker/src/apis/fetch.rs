@@ -1,5 +1,5 @@
 //! Fetch: whole batches as they stand in the log, up to the high watermark. A fetch with too little to give waits until there is more or
-//! its time is up. Every fetch is a full one: session id 0 tells a client that there are no incremental sessions (KIP-227 allows it).
+//! its time is up. Incremental sessions are in `fetch_sessions.rs`: here a request has been completed by its session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,10 +38,12 @@ struct Round {
 impl Api for Fetch {
     type Request = FetchRequest;
 
-    async fn handle(context: Context, request: FetchRequest) -> FetchResponse {
-        if request.session_id != 0 {
-            return FetchResponse { error_code: ErrorCode::FetchSessionIdNotFound, ..FetchResponse::default() };
-        }
+    async fn handle(context: Context, mut request: FetchRequest) -> FetchResponse {
+        let (by_id, now_ms) = (context.version >= IDS_SINCE, context.broker.config.clock.now_ms());
+        let turn = match context.broker.fetch_sessions.begin(&mut request, by_id, now_ms) {
+            Ok(turn) => turn,
+            Err(error_code) => return FetchResponse { error_code, ..FetchResponse::default() },
+        };
         let wait_ms = request.max_wait_ms.clamp(0, WAIT_MS_MAX) as u64;
         let deadline = Instant::now() + Duration::from_millis(wait_ms);
         let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
@@ -49,11 +51,12 @@ impl Api for Fetch {
         // Taken before reading: what comes in while it reads wakes it.
         let mut marks: Vec<watch::Receiver<i64>> = watch_all(&context, &request);
         loop {
-            let round = read_all(&context, &request);
+            let mut round = read_all(&context, &request);
             let enough = round.bytes >= min_bytes || round.failed;
             if enough || marks.is_empty() || Instant::now() >= deadline || *stopping.borrow() {
                 count(&context, &round);
-                return FetchResponse { responses: round.responses, ..FetchResponse::default() };
+                let session_id = context.broker.fetch_sessions.finish(turn, &mut round.responses, now_ms);
+                return FetchResponse { session_id, responses: round.responses, ..FetchResponse::default() };
             }
             let moved = select_all(marks.iter_mut().map(|mark| Box::pin(mark.changed())));
             let woken = async {

@@ -95,6 +95,7 @@ pub const KEYS: &[Key] = &[
     without("log.retention.minutes", Kind::Int(-1), Use::Start, "Age beyond which segments are removed, unless log.retention.ms is set."),
     key("log.roll.hours", Kind::Int(1), "168", Use::Start, "Age after which a new segment is begun, unless log.roll.ms is set."),
     key("log.roll.jitter.hours", Kind::Int(0), "0", Use::Start, "As log.roll.jitter.ms, in hours."),
+    key("max.incremental.fetch.session.cache.slots", Kind::Int(0), "1000", field!(fetch_sessions_max), "Most incremental fetch sessions at a time (KIP-227)."),
     key("metric.reporters", Kind::List(&[]), "", Use::NoEffect, NO_EFFECT),
     key("node.id", Kind::Int(0), "1", field!(node_id), "The node's number."),
     key("num.io.threads", Kind::Int(1), "8", Use::NoEffect, NO_EFFECT),
