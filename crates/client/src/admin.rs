@@ -1,21 +1,38 @@
-//! What is asked of a cluster besides records: topics, offsets, settings.
+//! What is asked of a cluster besides records: topics and settings.
 
 use std::time::Duration;
 
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-    IncrementalAlterConfigsRequest, ListOffsetsRequest, create_partitions, create_topics, delete_records,
-    delete_topics, describe_configs, incremental_alter_configs, list_offsets,
+    IncrementalAlterConfigsRequest, create_partitions, create_topics, delete_records, delete_topics, describe_configs,
+    incremental_alter_configs,
 };
 use uuid::Uuid;
 
 use crate::error::accepted;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Connection};
 
 const TIMEOUT_MS: i32 = 30_000;
-/// Resource type of a topic.
-const TOPIC_RESOURCE: i8 = 2;
+
+/// What settings belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResourceKind {
+    /// A topic, by its name.
+    Topic,
+    /// A broker, by its node id; the empty name is what holds for all brokers.
+    Broker,
+}
+
+impl ResourceKind {
+    /// Kafka's number of the type.
+    pub fn code(self) -> i8 {
+        match self {
+            ResourceKind::Topic => 2,
+            ResourceKind::Broker => 4,
+        }
+    }
+}
 
 /// A topic to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,19 +58,6 @@ impl NewTopic {
         self.configs.push((name.into(), value.into()));
         self
     }
-}
-
-/// A place in a partition, to be turned into an offset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OffsetAt {
-    /// This offset.
-    Offset(i64),
-    /// The first record that is there.
-    Earliest,
-    /// Behind the last record.
-    Latest,
-    /// The first record at or after this time, ms since 1970; behind the last if there is none.
-    Timestamp(i64),
 }
 
 impl Client {
@@ -139,69 +143,28 @@ impl Client {
         Ok(part.low_watermark)
     }
 
-    /// Turns a place in a partition into an offset.
-    pub async fn offset(&self, topic: &str, partition: i32, at: OffsetAt) -> Result<i64, ClientError> {
-        let timestamp = match at {
-            OffsetAt::Offset(offset) => return Ok(offset),
-            OffsetAt::Earliest => -2,
-            OffsetAt::Latest => -1,
-            OffsetAt::Timestamp(ms) => ms,
-        };
-        let part = list_offsets::ListOffsetsPartition { partition_index: partition, timestamp, ..Default::default() };
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            topics: vec![list_offsets::ListOffsetsTopic { name: topic.to_owned(), partitions: vec![part] }],
-            timeout_ms: TIMEOUT_MS,
-            ..Default::default()
-        };
-        let what = || format!("offset of {topic}-{partition}");
-        let ask = || async {
-            let answer = self.leader(topic, partition).await?.call(&request).await?;
-            let part = answer.topics.into_iter().next().and_then(|topic| topic.partitions.into_iter().next());
-            let part = part.ok_or_else(|| empty(what()))?;
-            accepted(part.error_code, None, what)?;
-            Ok(part)
-        };
-        let moved = |error: &ClientError| {
-            error.is_retriable() && self.known_leader(topic, partition).is_some() && {
-                self.forget_topic(topic);
-                true
-            }
-        };
-        let part = self.retry(moved, ask).await?;
-        if part.offset < 0 && matches!(at, OffsetAt::Timestamp(_)) {
-            return Box::pin(self.offset(topic, partition, OffsetAt::Latest)).await;
-        }
-        Ok(part.offset)
-    }
-
-    /// First and next offset of a partition.
-    pub async fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64), ClientError> {
-        let earliest = self.offset(topic, partition, OffsetAt::Earliest).await?;
-        Ok((earliest, self.offset(topic, partition, OffsetAt::Latest).await?))
-    }
-
     /// Settings of a topic.
     pub async fn describe_topic_configs(
         &self,
         topic: &str,
     ) -> Result<Vec<describe_configs::DescribeConfigsResourceResult>, ClientError> {
-        self.describe_configs(TOPIC_RESOURCE, topic).await
+        self.describe_configs(ResourceKind::Topic, topic).await
     }
 
-    /// Settings of a resource, by Kafka's number of its type (2 topic, 4 broker).
+    /// Settings of a resource, with what they mean.
     pub async fn describe_configs(
         &self,
-        resource_type: i8,
+        kind: ResourceKind,
         name: &str,
     ) -> Result<Vec<describe_configs::DescribeConfigsResourceResult>, ClientError> {
         let resource = describe_configs::DescribeConfigsResource {
-            resource_type,
+            resource_type: kind.code(),
             resource_name: name.to_owned(),
             configuration_keys: None,
         };
-        let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
-        let answer = self.any().await?.call(&request).await?;
+        let request =
+            DescribeConfigsRequest { resources: vec![resource], include_documentation: true, ..Default::default() };
+        let answer = self.configured(kind, name).await?.call(&request).await?;
         let what = || format!("settings of {name}");
         let result = answer.results.into_iter().next().ok_or_else(|| empty(what()))?;
         accepted(result.error_code, result.error_message.as_deref(), what)?;
@@ -210,21 +173,39 @@ impl Client {
 
     /// Changes settings of a topic; `None` takes a setting back to its default.
     pub async fn alter_topic_configs(&self, topic: &str, changes: &[(&str, Option<&str>)]) -> Result<(), ClientError> {
+        self.alter_configs(ResourceKind::Topic, topic, changes).await
+    }
+
+    /// Changes settings of a resource; `None` takes a setting back to its default.
+    pub async fn alter_configs(
+        &self,
+        kind: ResourceKind,
+        name: &str,
+        changes: &[(&str, Option<&str>)],
+    ) -> Result<(), ClientError> {
         let change = |(name, value): &(&str, Option<&str>)| incremental_alter_configs::AlterableConfig {
             name: (*name).to_owned(),
             config_operation: i8::from(value.is_none()),
             value: value.map(str::to_owned),
         };
         let resource = incremental_alter_configs::AlterConfigsResource {
-            resource_type: TOPIC_RESOURCE,
-            resource_name: topic.to_owned(),
+            resource_type: kind.code(),
+            resource_name: name.to_owned(),
             configs: changes.iter().map(change).collect(),
         };
         let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
-        let answer = self.controller().await?.call(&request).await?;
+        let answer = self.configured(kind, name).await?.call(&request).await?;
         answer.responses.iter().try_for_each(|result| {
-            accepted(result.error_code, result.error_message.as_deref(), || format!("settings of {topic}"))
+            accepted(result.error_code, result.error_message.as_deref(), || format!("settings of {name}"))
         })
+    }
+
+    /// Who is asked about settings: a broker itself about its own, otherwise the controller.
+    async fn configured(&self, kind: ResourceKind, name: &str) -> Result<Connection, ClientError> {
+        match name.parse() {
+            Ok(node_id) if kind == ResourceKind::Broker => self.broker(node_id).await,
+            _ => self.controller().await,
+        }
     }
 
     /// Waits until the cluster answers, at most `limit`: after a start, for instance.

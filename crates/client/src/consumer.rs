@@ -151,21 +151,32 @@ impl Consumer {
 
     /// Adds a partition, to be read from `start` on. Must come before the first [`Consumer::next`].
     pub async fn assign(&mut self, topic: &str, partition: i32, start: OffsetAt) -> Result<(), ClientError> {
-        let position = self.client.offset(topic, partition, start).await?;
-        let end = match self.options.stop_at_end {
-            true => Some(self.client.offset(topic, partition, OffsetAt::Latest).await?),
-            false => None,
-        };
-        self.assigned.push(Assigned { topic: topic.into(), partition, position, end });
-        Ok(())
+        self.assign_all(topic, &[partition], start).await
     }
 
     /// Adds all partitions of a topic.
     pub async fn assign_topic(&mut self, topic: &str, start: OffsetAt) -> Result<(), ClientError> {
-        for partition in 0..self.client.topic(topic).await?.partitions() {
-            self.assign(topic, partition, start).await?;
+        let partitions: Vec<i32> = (0..self.client.topic(topic).await?.partitions()).collect();
+        self.assign_all(topic, &partitions, start).await
+    }
+
+    async fn assign_all(&mut self, topic: &str, partitions: &[i32], start: OffsetAt) -> Result<(), ClientError> {
+        let starts = self.client.find_offsets(topic, partitions, start).await?;
+        let ends = match self.options.stop_at_end {
+            true => Some(self.client.find_offsets(topic, partitions, OffsetAt::Latest).await?),
+            false => None,
+        };
+        for (index, (partition, start)) in partitions.iter().zip(starts).enumerate() {
+            let end = ends.as_ref().map(|ends| ends[index].offset);
+            self.assign_range(topic, *partition, start.offset, end);
         }
         Ok(())
+    }
+
+    /// Adds a partition, to be read from an offset on and, with `end`, up to there: a last batch may hold records behind it. Must come
+    /// before the first [`Consumer::next`].
+    pub fn assign_range(&mut self, topic: &str, partition: i32, start: i64, end: Option<i64>) {
+        self.assigned.push(Assigned { topic: topic.into(), partition, position: start, end });
     }
 
     /// The next offset of each partition, as far as [`Consumer::next`] has fetched.
@@ -173,7 +184,7 @@ impl Consumer {
         self.assigned.iter().map(|part| (&*part.topic, part.partition, part.position))
     }
 
-    /// The next batches; waits for them. `None` when every partition has been read to its end, with `stop_at_end`.
+    /// The next batches; waits for them. `None` when every partition has been read to its end, if all have one.
     pub async fn next(&mut self) -> Result<Option<Fetched>, ClientError> {
         loop {
             self.fetch_ahead().await?;

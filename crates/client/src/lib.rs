@@ -34,13 +34,15 @@ mod consumer;
 mod error;
 mod groups;
 mod murmur2;
+mod offsets;
 mod producer;
 
-pub use admin::{NewTopic, OffsetAt};
+pub use admin::{NewTopic, ResourceKind};
 pub use cluster::{Client, ClientOptions, Topic};
 pub use connection::{Connection, ConnectionOptions};
 pub use consumer::{Consumer, ConsumerOptions, Fetched};
 pub use error::ClientError;
-pub use groups::GroupOffset;
+pub use groups::{Group, GroupMember, GroupOffset};
 pub use murmur2::{murmur2, partition_for_key};
+pub use offsets::{Found, OffsetAt};
 pub use producer::{Delivered, Delivery, Producer, ProducerOptions, ProducerRecord};

@@ -8,6 +8,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("log", &["protocol"]),
     ("broker", &["log", "protocol"]),
     ("client", &["protocol"]),
+    ("commands", &["client", "protocol"]),
     ("features", &[]),
     ("functions", &["features"]),
     ("sql", &["functions"]),

@@ -78,7 +78,6 @@ export interface Table {
   format: string;
   folder: string | null;
   topic: string | null;
-  reads: string[];
   schema: Column[];
   rows_total: number;
   files: number;

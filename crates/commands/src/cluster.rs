@@ -1,0 +1,47 @@
+//! Which cluster a verb speaks to, and how: the one place where flags become a client.
+
+use clap::Args;
+use millstream_client::{Client, ClientError, ClientOptions};
+
+use crate::CommandError;
+
+/// Flags of every verb.
+#[derive(Debug, Args, Clone)]
+pub struct Cluster {
+    /// Any Kafka, ours or another: addresses of one or more of its brokers, with commas between them
+    #[arg(
+        long,
+        short = 'b',
+        global = true,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:9092",
+        env = "KAFKA_BOOTSTRAP"
+    )]
+    pub bootstrap: String,
+}
+
+impl Cluster {
+    /// How connections are made.
+    fn options(&self) -> ClientOptions {
+        ClientOptions::default()
+    }
+
+    /// A client of the cluster.
+    pub async fn connect(&self) -> Result<Client, CommandError> {
+        for address in self.bootstrap.split(',') {
+            let port = address.trim().rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+            if port.is_none_or(|(host, _)| host.is_empty()) {
+                return Err(CommandError::Address(address.trim().to_owned()));
+            }
+        }
+        Client::connect(&self.bootstrap, self.options()).await.map_err(|error| match error {
+            ClientError::Connect { source, .. } => {
+                CommandError::NoBroker { address: self.bootstrap.clone(), reason: source.to_string() }
+            }
+            error @ (ClientError::Lost { .. } | ClientError::Timeout { .. } | ClientError::Decode { .. }) => {
+                CommandError::NotKafka { address: self.bootstrap.clone(), source: error }
+            }
+            other => other.into(),
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! What a verb can fail with, in the words that its user reads.
+
+use std::io;
+
+use millstream_client::ClientError;
+use millstream_protocol::ErrorCode;
+
+/// Why a verb did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Nobody listens.
+    #[error(
+        "no broker at {address} ({reason}): start one with `millstream up` or `millstream broker`, or name another with --bootstrap"
+    )]
+    NoBroker {
+        /// Bootstrap addresses.
+        address: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// Somebody listens who does not speak the protocol, or not to us.
+    #[error(
+        "{address} answers, but not as a Kafka broker does ({source}): is it the port of another service, or one that wants TLS?"
+    )]
+    NotKafka {
+        /// Bootstrap addresses.
+        address: String,
+        /// What was seen.
+        source: ClientError,
+    },
+    /// An address that is none.
+    #[error("'{0}' is no address: write HOST:PORT, as in 127.0.0.1:9092")]
+    Address(String),
+    /// A topic that is not there.
+    #[error("there is no topic '{name}'{}: `millstream topics list` names those there are, `millstream topics create {name}` makes it", hint(.nearest))]
+    NoTopic {
+        /// Its name.
+        name: String,
+        /// One that is called nearly so.
+        nearest: Option<String>,
+    },
+    /// A group that is not there.
+    #[error("there is no group '{name}'{}: `millstream groups list` names those there are", hint(.nearest))]
+    NoGroup {
+        /// Its name.
+        name: String,
+        /// One that is called nearly so.
+        nearest: Option<String>,
+    },
+    /// A group whose members would not notice, or undo, a change.
+    #[error(
+        "group '{name}' is {state} with {members} members: stop them first; a group's offsets can be set only while nobody reads with it"
+    )]
+    GroupInUse {
+        /// Its name.
+        name: String,
+        /// Its state.
+        state: String,
+        /// How many members it has.
+        members: usize,
+    },
+    /// A partition that the topic does not have.
+    #[error("topic '{topic}' has no partition {partition}: they are 0 to {last}")]
+    NoPartition {
+        /// Topic.
+        topic: String,
+        /// What was asked for.
+        partition: i32,
+        /// The highest number.
+        last: i32,
+    },
+    /// A value of a flag, an expression, an argument.
+    #[error("{0}")]
+    Usage(String),
+    /// Nobody said yes.
+    #[error("nothing was deleted: say yes at the prompt, or give --yes")]
+    NotConfirmed,
+    /// A line of the input that cannot be sent.
+    #[error("{place}: {what}")]
+    Input {
+        /// File and line.
+        place: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// A file that cannot be read.
+    #[error("{path}: {source}")]
+    File {
+        /// Its path.
+        path: String,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Output that cannot be written.
+    #[error("the output cannot be written: {0}")]
+    Output(#[source] io::Error),
+    /// The reader of the output has gone.
+    #[error("the output is closed")]
+    OutputClosed,
+    /// The broker refused, or did not answer.
+    #[error("{source}{}", remedy(.source))]
+    Client {
+        /// What happened.
+        #[from]
+        source: ClientError,
+    },
+}
+
+fn hint(nearest: &Option<String>) -> String {
+    nearest.as_deref().map(|name| format!(" (did you mean '{name}'?)")).unwrap_or_default()
+}
+
+/// What to do about a refusal, where the refusal does not say.
+fn remedy(error: &ClientError) -> &'static str {
+    match error.code() {
+        Some(ErrorCode::TopicAlreadyExists) => {
+            ": `millstream topics describe` shows it; --if-missing leaves it as it is"
+        }
+        Some(ErrorCode::NonEmptyGroup) => ": stop its members first",
+        Some(ErrorCode::MessageTooLarge) => ": raise max.message.bytes of the topic, or send smaller records",
+        Some(ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration | ErrorCode::RebalanceInProgress) => {
+            ": the group has members of its own; stop them first, or take another group"
+        }
+        _ => "",
+    }
+}
+
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => CommandError::OutputClosed,
+            _ => CommandError::Output(error),
+        }
+    }
+}
+
+/// The name most like `name`, if one is.
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    names
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
+        .min()
+        .map(|(_, candidate)| candidate.to_owned())
+}

@@ -1,0 +1,59 @@
+//! The command line against any Kafka, ours or another: topics, groups, produce, consume, configs.
+//!
+//! ```text
+//! cluster.rs: flags → a client       screen.rs: where output goes, table or NDJSON, colours
+//! a folder or file a verb: its arguments (clap), what it asks the client, and pure functions that make text of the answers
+//! ```
+//!
+//! Knows client and protocol alone, so it builds and tests without the engine; the binary mounts [`Command`] beside its own verbs.
+
+mod cluster;
+mod configs;
+mod consume;
+mod error;
+#[cfg(test)]
+mod golden;
+mod groups;
+mod human;
+mod produce;
+mod record;
+mod screen;
+mod table;
+mod topics;
+mod when;
+
+use clap::Subcommand;
+
+pub use cluster::Cluster;
+pub use error::CommandError;
+pub use screen::Screen;
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List, describe, create, change and delete topics
+    Topics(topics::Topics),
+    /// List and describe consumer groups with their lag in records and in time; reset and delete them
+    Groups(groups::Groups),
+    /// Send lines, JSON or CSV from standard input or files into a topic
+    Produce(produce::Produce),
+    /// Print records: readable on a terminal, NDJSON in a pipe
+    Consume(consume::Consume),
+    /// Show and change settings of topics and brokers
+    Configs(configs::Configs),
+}
+
+/// Does what was asked. A reader of the output that goes away (`| head`) ends it without an error.
+pub async fn run(command: &Command, screen: &mut Screen) -> Result<(), CommandError> {
+    let done = match command {
+        Command::Topics(args) => topics::run(args, screen).await,
+        Command::Groups(args) => groups::run(args, screen).await,
+        Command::Produce(args) => produce::run(args, screen).await,
+        Command::Consume(args) => consume::run(args, screen).await,
+        Command::Configs(args) => configs::run(args, screen).await,
+    };
+    match done.and_then(|()| screen.flush()) {
+        Err(CommandError::OutputClosed) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,372 @@
+//! The verbs against a broker of ours, from argument line to output.
+
+use std::io::{Cursor, Write};
+use std::sync::{Arc, Mutex};
+
+use clap::Parser;
+use millstream_broker::{Broker, BrokerConfig};
+use millstream_commands::{Command, Screen, run};
+use millstream_log::{Log, LogOptions};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What was written to one side of the screen.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A reader of the output that has gone.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A broker, and verbs against it.
+struct Server {
+    address: String,
+    broker: Arc<Broker>,
+    _dir: tempfile::TempDir,
+}
+
+struct Done {
+    out: String,
+    notes: String,
+    error: Option<String>,
+}
+
+impl Done {
+    fn json(&self) -> Vec<Value> {
+        assert!(self.error.is_none(), "{:?}", self.error);
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Server {
+    async fn start() -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) =
+            Log::open(dir.path(), LogOptions { journal_file_bytes: 1 << 20, ..LogOptions::default() }).unwrap();
+        let broker = Broker::open(log, BrokerConfig::default()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(broker.clone().serve(listener));
+        Server { address, broker, _dir: dir }
+    }
+
+    async fn run(&self, line: &str) -> Done {
+        self.with(line, "").await
+    }
+
+    /// Runs a verb with this on standard input.
+    async fn with(&self, line: &str, input: &str) -> Done {
+        let (out, notes) = (Sink::default(), Sink::default());
+        let mut screen = screen(Box::new(out.clone()), notes.clone(), input);
+        let error = self.on(line, &mut screen).await;
+        let text = |sink: Sink| String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        Done { out: text(out), notes: text(notes), error }
+    }
+
+    async fn on(&self, line: &str, screen: &mut Screen) -> Option<String> {
+        let words = ["millstream"].into_iter().chain(line.split_whitespace()).chain(["--bootstrap", &self.address]);
+        let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+        run(&cli.command, screen).await.err().map(|error| error.to_string())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.broker.stop();
+    }
+}
+
+fn screen(out: Box<dyn Write + Send>, notes: Sink, input: &str) -> Screen {
+    Screen {
+        out,
+        notes: Box::new(notes),
+        input: Some(Box::new(Cursor::new(input.to_owned()))),
+        is_terminal: false,
+        input_is_terminal: false,
+        notes_are_terminal: false,
+        colour: false,
+        width: None,
+        now_ms: || 1_700_000_600_000,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_are_made_listed_described_changed_and_deleted() {
+    let server = Server::start().await;
+    let made = server.run("topics create a b --partitions 3 --config retention.ms=7d").await;
+    assert_eq!((made.error, made.notes.as_str()), (None, "created a: 3 partitions\ncreated b: 3 partitions\n"));
+    let again = server.run("topics create a").await.error.unwrap();
+    assert!(again.contains("TOPIC_ALREADY_EXISTS") && again.contains("--if-missing"), "{again}");
+    assert_eq!(server.run("topics create a --if-missing").await.notes, "a is there already\n");
+    server.with("produce a --timestamp 1700000000000", "1\n2\n").await;
+
+    let listed = server.run("topics list").await.json();
+    assert_eq!(listed.iter().map(|topic| &topic["topic"]).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!((&listed[0]["records"], &listed[0]["partitions"]), (&2.into(), &3.into()));
+    assert_eq!(listed[0]["newest"], "2023-11-14T22:13:20.000Z");
+    assert!(listed[0]["bytes"].as_i64().unwrap() > 0 && listed[1].get("newest").is_none());
+    assert_eq!(server.run("topics list b*").await.json().len(), 1);
+    let table = server.run("topics list --table").await.out;
+    assert!(table.starts_with("topic  partitions") && table.contains("(10 m ago)"), "{table}");
+
+    let described = &server.run("topics describe a").await.json()[0];
+    assert_eq!(described["partitions"].as_array().unwrap().len(), 3);
+    assert_eq!(described["settings"][0]["name"], "retention.ms");
+    assert_eq!(
+        (&described["settings"][0]["value"], &described["settings"][0]["source"]),
+        (&"604800000".into(), &"topic".into())
+    );
+
+    let changed = server.run("topics alter a --partitions 4 --config segment.bytes=64MiB --unset retention.ms").await;
+    assert_eq!(
+        changed.notes,
+        "a: segment.bytes = 67108864 (67 MB)\na: retention.ms has its default again\na has 4 partitions now\n"
+    );
+    assert!(server.run("topics alter a").await.error.unwrap().contains("nothing to change"));
+    assert!(server.run("topics delete a").await.error.unwrap().contains("--yes"));
+    assert!(server.run("topics delete aa --yes").await.error.unwrap().contains("did you mean 'a'?"));
+    assert_eq!(server.run("topics delete a aa --yes --if-exists").await.notes, "aa is not there\ndeleted a\n");
+    assert_eq!(server.run("topics list").await.json().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_consume_prints_produce_takes() {
+    let server = Server::start().await;
+    server.run("topics create one two --partitions 2").await;
+    let lines = [
+        r#"{"key":"k","value":{"a": [1, 2.50]},"headers":{"h":"x","n":null,"b":{"base64":"/w=="},"m":["1","2"]},"timestamp":1700000000001}"#,
+        r#"{"key":null,"value":"plain \"text\"","timestamp":"2023-11-14T22:13:20.002Z","partition":1}"#,
+        r#"{"key":"k","value":null,"timestamp":1700000000003}"#,
+        r#"{"value":"//4=","value_encoding":"base64","timestamp":1700000000004}"#,
+    ];
+    let sent = server.with("produce one --format json -z zstd", &lines.join("\n")).await;
+    assert!(sent.error.is_none() && sent.notes.starts_with("4 records ("), "{} {:?}", sent.notes, sent.error);
+    let first = server.run("consume one").await.out;
+    assert_eq!(first.lines().count(), 4);
+    assert!(first.contains(r#""value":{"a": [1, 2.50]}"#) && first.contains(r#""value_encoding":"base64""#), "{first}");
+    let copied = server.with("produce two --format json", &first).await;
+    assert_eq!(copied.error, None);
+    let second = server.run("consume two").await.out.replace(r#""topic":"two""#, r#""topic":"one""#);
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&first), sorted(&second));
+    // csv as well, as far as it can.
+    let csv = server.run("consume one --format csv").await.out;
+    server.run("topics create three --partitions 2").await;
+    assert_eq!(server.with("produce three --format csv --tombstones", &csv.replace("\u{fffd}", "?")).await.error, None);
+    assert_eq!(server.run("consume three").await.json().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_keys_headers_and_wrong_input() {
+    let server = Server::start().await;
+    let missing = server.with("produce t", "x\n").await.error.unwrap();
+    assert!(missing.contains("millstream topics create t"), "{missing}");
+    let sent = server.with("produce t --create --key-separator : -H a=1 -H b=2 --acks 1", "k:v\nplain\n").await;
+    assert_eq!(sent.error, None);
+    let records = server.run("consume t").await.json();
+    assert_eq!((&records[0]["key"], &records[0]["value"]), (&"k".into(), &"v".into()));
+    assert_eq!((&records[1]["key"], &records[1]["headers"]["b"]), (&Value::Null, &"2".into()));
+    assert_eq!(server.run("consume t --format raw -K =").await.out, "k=v\n=plain\n");
+    let wrong = server.with("produce t --format json", "{\"value\":1}\n{\"vlaue\":1}\n").await;
+    assert!(wrong.error.unwrap().starts_with("standard input, line 2: unknown field `vlaue`"));
+    assert_eq!(server.run("consume t").await.json().len(), 3, "what was right before it was sent");
+    let large = server.with("produce t --batch-bytes 100", &format!("a\n{}\n", "x".repeat(200))).await.error.unwrap();
+    assert!(
+        large.starts_with("standard input, line 2: the record takes") && large.contains("--batch-bytes"),
+        "{large}"
+    );
+    assert!(
+        server.with("produce t --partition 9", "").await.error.unwrap().contains("no partition 9: they are 0 to 0")
+    );
+    assert!(server.run("produce t no-such-file").await.error.unwrap().starts_with("no-such-file: No such file"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_may_be_packed_and_whole() {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lines.gz");
+    let mut packed = flate2::write::GzEncoder::new(std::fs::File::create(&path).unwrap(), flate2::Compression::fast());
+    packed.write_all(b"1\n2\n").unwrap();
+    packed.finish().unwrap();
+    let other = dir.path().join("whole");
+    std::fs::write(&other, "a\nb\n").unwrap();
+    assert_eq!(server.run(&format!("produce t --create {}", path.display())).await.error, None);
+    assert_eq!(server.run(&format!("produce t --whole {}", other.display())).await.error, None);
+    assert_eq!(server.run("consume t --format raw").await.out, "1\n2\na\nb\n\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consume_chooses_by_time_place_key_and_text() {
+    let server = Server::start().await;
+    server.run("topics create t --partitions 3").await;
+    let lines: Vec<String> = (0..300)
+        .map(|n| {
+            let ms = 1_700_000_000_000i64 + n * 1000;
+            format!(r#"{{"key":"k{}","value":"v{n}","timestamp":{ms},"partition":{}}}"#, n % 7, n % 3)
+        })
+        .collect();
+    assert_eq!(server.with("produce t --format json --batch-bytes 500", &lines.join("\n")).await.error, None);
+    let values = |done: Done| -> Vec<String> {
+        assert!(done.error.is_none(), "{:?}", done.error);
+        done.out.lines().map(str::to_owned).collect()
+    };
+    let raw = |line: &str| format!("consume t --format raw {line}");
+    assert_eq!(values(server.run(&raw("")).await).len(), 300);
+    assert_eq!(values(server.run(&raw("--last 4")).await), ["v296", "v297", "v298", "v299"]);
+    assert_eq!(values(server.run(&raw("--last 2 --key k3")).await), ["v290", "v297"]);
+    assert_eq!(values(server.run(&raw("--last 2 --grep ^v1[0-2]$")).await), ["v11", "v12"]);
+    // The screen's clock stands ten minutes after the first record.
+    assert_eq!(values(server.run(&raw("--since 6m --last 1000")).await).len(), 60);
+    assert_eq!(values(server.run(&raw("--since 1700000100000 --until 1700000103000")).await).len(), 3);
+    assert_eq!(values(server.run(&raw("--since 6m --until 2023-11-14T22:17:21Z")).await), ["v240"]);
+    assert_eq!(values(server.run(&raw("--partition 1 --offset 98")).await), ["v295", "v298"]);
+    assert_eq!(values(server.run(&raw("--partition 0,2 --offset -1")).await).len(), 2);
+    assert_eq!(values(server.run(&raw("--count 5")).await).len(), 5);
+    assert_eq!(values(server.run(&raw("--offset latest")).await).len(), 0);
+    assert!(server.run(&raw("--count 500")).await.notes.contains("200 records less than asked for"));
+    assert!(server.run("consume t --partition 3").await.error.unwrap().contains("0 to 2"));
+    assert!(server.run("consume tt").await.error.unwrap().contains("did you mean 't'?"));
+    assert!(server.run("consume t --since soon").await.error.unwrap().contains("2026-01-31"));
+    let table = server.run("consume t --format table --last 1").await.out;
+    assert_eq!(table, "2023-11-14 22:18:19.000  t-2 @99  k5  v299\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consume_follows_until_it_has_enough() {
+    let server = Arc::new(Server::start().await);
+    server.with("produce t --create", "1\n2\n3\n").await;
+    let following = tokio::spawn({
+        let server = server.clone();
+        async move { server.run("consume t --follow --format raw --count 4").await.out }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    server.with("produce t", "4\n5\n6\n7\n8\n").await;
+    assert_eq!(following.await.unwrap(), "1\n2\n3\n4\n5\n6\n7\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pipe_is_no_error() {
+    let server = Server::start().await;
+    server.with("produce t --create", "1\n2\n").await;
+    for line in ["consume t", "topics list", "consume t --last 1", "configs get topic t"] {
+        assert_eq!(server.on(line, &mut screen(Box::new(Closed), Sink::default(), "")).await, None, "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_have_lag_and_can_be_reset() {
+    let server = Server::start().await;
+    server.run("topics create t --partitions 2").await;
+    let lines: Vec<String> = (0..20)
+        .map(|n| format!(r#"{{"value":{n},"timestamp":{},"partition":{}}}"#, 1_700_000_000_000i64 + n * 10_000, n % 2))
+        .collect();
+    server.with("produce t --format json", &lines.join("\n")).await;
+    assert_eq!(server.run("consume t --group g --format raw --partition 0").await.out.lines().count(), 10);
+    assert_eq!(server.run("consume t --group g --format raw").await.out.lines().count(), 10, "goes on");
+    assert_eq!(server.run("consume t --group g --format raw").await.out, "");
+
+    let shown = server.run("groups reset g --to -3 --table").await;
+    assert!(shown.notes.contains("nothing was changed") && shown.out.contains("-3"), "{}", shown.out);
+    assert_eq!(server.run("groups list").await.json()[0]["lag"], 0);
+    let done = server.run("groups reset g --to -3 --topic t:1 --execute").await;
+    assert_eq!(done.json()[0], serde_json::json!({"topic": "t", "partition": 1, "committed": 10, "new": 7, "lag": 3}));
+    let described = &server.run("groups describe g").await.json()[0];
+    assert_eq!((&described["state"], &described["lag"]), (&"Empty".into(), &3.into()));
+    // Record 15 of the 20 is the next: 150 s after the first, 450 s before the screen's clock.
+    assert_eq!(described["partitions"][1]["behind_seconds"], 450.0);
+    let listed = &server.run("groups list").await.json()[0];
+    assert_eq!((&listed["lag"], &listed["behind_seconds"]), (&3.into(), &450.0.into()));
+    let table = server.run("groups describe g --table").await.out;
+    assert!(table.starts_with("g  Empty, 0 members, lag 3 records, 7 m 30 s behind\n"), "{table}");
+
+    let rewound = server.run("groups reset g --to 2023-11-14T22:15:00Z --execute").await.json();
+    assert_eq!(rewound.iter().map(|c| c["new"].as_i64().unwrap()).collect::<Vec<_>>(), [5, 5]);
+    assert_eq!(server.run("groups reset fresh --to earliest --topic t --execute").await.json().len(), 2);
+    let missing = server.run("groups describe gg").await.error.unwrap();
+    assert!(missing.contains("did you mean 'g'?"), "{missing}");
+    assert!(server.run("groups reset nobody --to earliest").await.error.unwrap().contains("no group 'nobody'"));
+    assert!(server.run("groups reset g --to whenever").await.error.unwrap().contains("earliest"));
+    assert!(server.run("groups delete g").await.error.unwrap().contains("--yes"));
+    assert_eq!(server.run("groups delete g fresh --yes").await.notes, "deleted g\ndeleted fresh\n");
+    assert_eq!(server.run("groups list").await.out, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_shown_and_changed() {
+    let server = Server::start().await;
+    server.run("topics create t").await;
+    let all = server.run("configs get topic t").await.json();
+    assert!(all.len() > 10 && all.iter().all(|setting| setting["source"] == "default"));
+    assert_eq!(server.run("configs set topic t retention.ms=1h").await.notes, "t: retention.ms = 3600000 (1 h)\n");
+    let own = server.run("configs get topic t --own --table").await.out;
+    assert_eq!(own, "setting       value          source\nretention.ms  3600000 (1 h)  topic\n");
+    let explained = server.run("configs get topic t retention.ms --explain").await.json();
+    assert!(explained[0]["meaning"].as_str().is_some_and(|text| !text.is_empty()));
+    server.run("configs unset topic t retention.ms").await;
+    assert_eq!(server.run("configs get topic t --own").await.out, "");
+    let wrong = server.run("configs get topic t retention.m").await.error.unwrap();
+    assert!(wrong.contains("did you mean 'retention.ms'?"), "{wrong}");
+    assert!(server.run("configs set topic t retention.ms=x").await.error.unwrap().contains("INVALID_CONFIG"));
+    let broker = server.broker_id().await;
+    assert!(!server.run(&format!("configs get broker {broker}")).await.json().is_empty());
+    assert!(server.run("configs get broker 99").await.error.unwrap().contains(&broker));
+}
+
+impl Server {
+    async fn broker_id(&self) -> String {
+        let client = millstream_client::Client::connect(&self.address, Default::default()).await.unwrap();
+        client.brokers()[0].0.to_string()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_broker_the_error_says_what_to_do() {
+    let error = |address: &'static str| async move {
+        let cli = Cli::try_parse_from(["millstream", "topics", "list", "-b", address]).unwrap();
+        let mut screen = screen(Box::new(Sink::default()), Sink::default(), "");
+        run(&cli.command, &mut screen).await.unwrap_err().to_string()
+    };
+    let refused = error("127.0.0.1:1").await;
+    assert!(refused.starts_with("no broker at 127.0.0.1:1") && refused.contains("millstream up"), "{refused}");
+    assert!(error("localhost").await.contains("HOST:PORT"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: &'static str = listener.local_addr().unwrap().to_string().leak();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            use tokio::io::AsyncWriteExt;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let foreign = error(address).await;
+    assert!(foreign.contains("not as a Kafka broker"), "{foreign}");
+}
