@@ -175,6 +175,8 @@ pub struct TableInfo {
     pub folder: Option<String>,
     /// Topic its rows also go to.
     pub topic: Option<String>,
+    /// What a materialized view is computed from: `topic:NAME`, `table:NAME` or `file:PATH`, as in [`StepInfo::inputs`].
+    pub reads: Vec<String>,
     /// Columns.
     pub schema: Vec<Column>,
     /// Rows since the table began.

@@ -120,9 +120,9 @@ impl Profile {
         })
     }
 
-    /// The column whose values become lines: a few dozen groups that come back, best one called by a name of a thing.
+    /// The column whose values become lines: a few dozen groups that come back, best one called by a name of a thing and not an identifier.
     pub fn best_category(&self, x: Option<usize>) -> Option<usize> {
-        const THINGS: [&str; 22] = [
+        const THINGS: [&str; 23] = [
             "station",
             "ride",
             "name",
@@ -145,16 +145,18 @@ impl Profile {
             "route",
             "customer",
             "attraction",
+            "place",
         ];
         self.best(Role::Category, |column| {
             if column.distinct < 2 || Some(column) == x.map(|x| &self.columns[x]) {
                 return (0, 0);
             }
             let comes_back = column.distinct * 10 <= column.rows * 9 || x.is_none() || column.rows < 20;
-            (
-                if comes_back { 2 } else { 1 },
-                i64::from(has(&column.folded, &THINGS)) * 2 + i64::from(column.distinct <= 60),
-            )
+            let named =
+                i64::from(has(&column.folded, &THINGS)) * 2 + i64::from(!has(&column.folded, &["id", "code", "key"]));
+            // Of two alike the finer one, as long as its lines can be told apart.
+            let fine = if column.distinct <= 60 { column.distinct as i64 } else { 0 };
+            (if comes_back { 2 } else { 1 }, named * 100 + fine)
         })
         .filter(|index| self.columns[*index].distinct >= 2)
     }

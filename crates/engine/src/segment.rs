@@ -111,8 +111,8 @@ impl Segment {
             return self.try_run(batch, Some(0), outcome);
         }
         notes.faults.sort_by_key(|a| a.row);
-        // Windows and lists make several rows of one.
-        notes.faults.dedup();
+        // Windows and lists make several rows of one, and a text that was malformed has no event time either: the first word is the cause.
+        notes.faults.dedup_by_key(|fault| fault.row);
         outcome.faults.append(&mut notes.faults);
         outcome.event_time_us = outcome.event_time_us.max(notes.event_time_us);
         for ((_, step), (rows_in, rows_out)) in self.ops.iter().zip(counts) {

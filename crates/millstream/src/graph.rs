@@ -44,6 +44,8 @@ pub struct Graph {
     pub sources: Sources,
     data: PathBuf,
     only: Option<BTreeSet<String>>,
+    /// Tables that were emptied on purpose when this was opened.
+    made_anew: BTreeSet<String>,
 }
 
 /// A flow that is ready, with what people want to know of it.
@@ -75,7 +77,17 @@ impl Graph {
         millstream_functions::register(&mut session, &values)?;
         let (project_dir, session_of) = (project.dir.clone(), values.clone());
         let sources = Sources { log: Arc::clone(&log), listeners, project: project_dir, session: session_of };
-        let mut graph = Self { project, log, hubs: BTreeMap::new(), session, values, sources, data, only: None };
+        let mut graph = Self {
+            project,
+            log,
+            hubs: BTreeMap::new(),
+            session,
+            values,
+            sources,
+            data,
+            only: None,
+            made_anew: BTreeSet::new(),
+        };
         graph.refresh(refresh).await?;
         for table in &graph.project.pipeline.tables {
             if matches!(table.kind, TableKind::Streaming) {
@@ -102,6 +114,7 @@ impl Graph {
             if !full || !matches!(table.kind, TableKind::Streaming) {
                 continue;
             }
+            self.made_anew.insert(table.name.clone());
             reset_table(self.log.as_ref(), &table.name).await?;
             for flow in self.project.pipeline.flows.iter().filter(|f| f.target == table.name) {
                 millstream_connectors::table_log::flow::reset_flow(self.log.as_ref(), &flow.name).await?;
@@ -246,7 +259,14 @@ impl Graph {
     pub fn sink(&self, table: &Table) -> Result<FileSink> {
         let config = self.file_config(table)?;
         let reader = self.hubs.get(&table.name).with_context(|| format!("table {} has no log", table.name))?.reader();
-        FileSink::open(config, Arc::new(LocalDisk), reader).map_err(|error| anyhow!("{error}"))
+        let sink = FileSink::open(config, Arc::new(LocalDisk), reader).map_err(|error| anyhow!("{error}"))?;
+        if let Some(offset) = sink.begins_at().filter(|_| !self.made_anew.contains(&table.name)) {
+            tracing::warn!(
+                table = table.name,
+                "the folder is empty and the log begins at {offset}: older rows are not written again; --full-refresh makes all",
+            );
+        }
+        Ok(sink)
     }
 
     /// How a table's files are written.
@@ -262,7 +282,8 @@ impl Graph {
     }
 }
 
-fn reads_of(relation: &Relation) -> String {
+/// What a relation reads, as the page names it.
+pub fn reads_of(relation: &Relation) -> String {
     match &relation.kind {
         RelationKind::Kafka(options) => {
             let topics = ["subscribe", "subscribepattern", "assign"].iter().find_map(|o| options.get(*o));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use millstream_connectors::feeds::{EmbeddedProducer, FeedStatus, run_feed};
@@ -21,6 +21,8 @@ use crate::views::{self, Answer};
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// How long a feed that failed, or a view, waits before it tries again.
 const RETRY: Duration = Duration::from_secs(10);
+/// Views are computed anew from whole tables: for so many times what that took, they rest.
+const VIEWS_REST: u32 = 20;
 
 /// A flow as the page sees it.
 pub struct LiveFlow {
@@ -222,6 +224,7 @@ async fn keep_current(
 ) {
     let mut seen: Option<Vec<i64>> = None;
     loop {
+        let began = Instant::now();
         let now: Vec<i64> = inputs.iter().map(|table| table.position()).collect();
         if seen.as_ref() != Some(&now) {
             let mut all = true;
@@ -233,10 +236,12 @@ async fn keep_current(
             }
             seen = all.then_some(now);
         }
+        let took = began.elapsed();
         let changed = async {
             let positions = || inputs.iter().map(|table| table.position()).collect::<Vec<_>>();
             // The files of a fresh start come sooner than the interval.
             let pause = if seen.as_ref().is_some_and(|s| s.iter().all(|p| *p == 0)) { RETRY / 20 } else { RETRY };
+            let pause = pause.max(took * VIEWS_REST);
             loop {
                 tokio::time::sleep(pause).await;
                 if seen.as_ref() != Some(&positions()) {

@@ -16,9 +16,10 @@ use millstream_console::{
 use millstream_engine::{FlowStats, Status, StepKind};
 use millstream_functions::Session;
 use millstream_protocol::records::Scratch;
-use millstream_sql::{FileFormat, Table};
+use millstream_sql::{FileFormat, Table, TableKind, relations_of};
 use parking_lot::RwLock;
 
+use crate::graph::reads_of;
 use crate::live::{Live, LiveFlow, LiveTable, LiveView};
 
 /// Bytes of a partition read to find its newest records.
@@ -260,6 +261,11 @@ fn streaming(live: &LiveTable, all: &Live) -> TableInfo {
 
 fn view(live: &LiveView, all: &Live) -> TableInfo {
     let mut info = table_info(&live.table, all, "materialized view");
+    if let TableKind::Materialized(plan) = &live.table.kind {
+        info.reads = relations_of(plan).iter().map(reads_of).collect();
+        info.reads.sort();
+        info.reads.dedup();
+    }
     let answer = live.answer.read();
     info.rows_total = answer.committed.as_ref().map_or(0, |c| c.rows);
     info.files = answer.committed.as_ref().map_or(0, |c| c.files as u64);

@@ -15,12 +15,13 @@ pub mod pipeline;
 mod plan;
 mod project;
 mod relations;
+mod settings;
 mod source;
 mod spark_names;
 mod spec;
 mod statement;
 
 pub use error::{Diagnostic, ProjectError};
-pub use pipeline::{FileFormat, Flow, Origin, Pipeline, Relation, RelationKind, Table, TableKind};
+pub use pipeline::{FileFormat, Flow, Origin, Pipeline, Relation, RelationKind, Table, TableKind, relations_of};
 pub use project::{EMBEDDED_BOOTSTRAP, Environment, Project};
 pub use source::Span;

@@ -1,10 +1,12 @@
 //! What a project folder means: tables, flows and the relations they read. Made by the front end, run by the engine.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 
@@ -121,6 +123,27 @@ pub enum RelationKind {
     },
     /// A table of this pipeline.
     Table(String),
+}
+
+impl Relation {
+    /// The relation behind a scan's source, if it is one.
+    pub fn of(source: &Arc<dyn TableSource>) -> Option<&Self> {
+        let source: &dyn Any = source.as_ref();
+        source.downcast_ref()
+    }
+}
+
+/// All relations that a plan reads, also in its subqueries; one that is read twice comes twice.
+pub fn relations_of(plan: &LogicalPlan) -> Vec<Relation> {
+    let mut found = Vec::new();
+    let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found.extend(Relation::of(&scan.source).cloned());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.expect("the closure does not fail");
+    found
 }
 
 impl TableSource for Relation {

@@ -195,9 +195,9 @@ function Box({ box, node, overview }: { box: Placed; node: GraphNode; overview: 
   }
   if (node.kind === 'folder') {
     return (
-      <span class={`box folder ${node.table.waiting ? 'waits' : ''}`} style={style} title={node.table.waiting ?? node.table.folder ?? ''}>
-        <Head icon="folder" kind={node.table.format} after={`${count(node.table.files)} files`} />
-        <Name text={node.table.folder ?? ''} />
+      <span class={`box folder ${node.table.waiting ? 'waits' : ''}`} style={style} title={[node.table.folder, node.table.waiting].filter(Boolean).join('\n')}>
+        <Head icon="folder" kind={node.table.format} after={`${count(node.table.files)} ${node.table.files === 1 ? 'file' : 'files'}`} />
+        <Name text={tail(node.table.folder ?? '')} />
       </span>
     );
   }
@@ -242,6 +242,11 @@ function Name({ text }: { text: string }) {
       <b>{text}</b>
     </span>
   );
+}
+
+/** The last two folders of a path; the whole one is in the title of its box. */
+function tail(path: string): string {
+  return path.split('/').slice(-2).join('/');
 }
 
 function Fact({ icon, name, value }: { icon: IconName; name: string; value: string }) {

@@ -63,6 +63,11 @@ export function graphOf(overview: Overview, flow?: string): Graph {
   for (const table of tables) {
     const from = `table:${table.name}`;
     const series = `table.rows/${table.name}`;
+    // A view is computed from these.
+    for (const id of table.reads) {
+      input(id);
+      edges.push({ from: id, to: from, series });
+    }
     if (table.folder !== null) {
       nodes.set(`folder:${table.name}`, { id: `folder:${table.name}`, kind: 'folder', table });
       edges.push({ from, to: `folder:${table.name}`, series });

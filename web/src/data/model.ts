@@ -78,6 +78,7 @@ export interface Table {
   format: string;
   folder: string | null;
   topic: string | null;
+  reads: string[];
   schema: Column[];
   rows_total: number;
   files: number;

@@ -24,7 +24,7 @@ export function RowsTable({ rows, label, total }: { rows: Rows; label: string; t
             <tr key={fresh.keys[i]} class={fresh.isNew(i) ? 'fresh' : ''}>
               {row.map((value, j) => (
                 <td key={j} class={numeric[j] ? 'num' : ''}>
-                  <Cell value={value} />
+                  <Cell value={value} plain={isName(rows.columns[j]!.name)} />
                 </td>
               ))}
             </tr>
@@ -41,9 +41,14 @@ export function RowsTable({ rows, label, total }: { rows: Rows; label: string; t
   );
 }
 
-function Cell({ value }: { value: Value | undefined }) {
+/** Numbers that name a thing are not grouped by thousands. */
+function isName(column: string): boolean {
+  return column.toLowerCase().split(/[^a-z0-9]+/).some((word) => ['id', 'code', 'zip', 'year', 'number', 'key'].includes(word));
+}
+
+function Cell({ value, plain }: { value: Value | undefined; plain: boolean }) {
   if (value === null || value === undefined) return <i class="null">null</i>;
-  if (typeof value === 'number') return <>{exact(value)}</>;
+  if (typeof value === 'number') return <>{plain ? value : exact(value)}</>;
   if (typeof value === 'string') return <>{value.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.0+)?Z?$/, '$1 $2')}</>;
   if (typeof value === 'object' && !Array.isArray(value) && 'start' in value && 'end' in value) {
     return (

@@ -33,7 +33,7 @@ function Drawn({ chart, table, height }: { chart: Chart; table: Table; height?: 
 }
 
 function titleOf(chart: Chart): string {
-  const parts = [chart.y ? `${chart.fold === 'mean' ? 'mean ' : ''}${chart.y}` : 'rows'];
+  const parts = [chart.y ? `${chart.fold === 'mean' && !/mean|avg|average/i.test(chart.y) ? 'mean ' : ''}${chart.y}` : 'rows'];
   if (chart.by) parts.push(`by ${chart.by}`);
   if (chart.bucket_ms) parts.push(`per ${span(chart.bucket_ms)}`);
   if (chart.at_ms !== null) parts.push(`at ${eventTime(chart.at_ms)}`);

@@ -126,16 +126,14 @@ impl FileSink {
                 offsets.log_start
             )));
         }
-        if committed.last().is_none() && offsets.log_start > 0 {
-            tracing::warn!(
-                table = config.table,
-                "the folder is empty and the log begins at {}: older rows are not written again; --full-refresh makes all",
-                offsets.log_start
-            );
-        }
         clear(&*disk, &config.dir, position).map_err(failed)?;
         let status = watch::Sender::new(SinkStatus { position, ..SinkStatus::default() });
         Ok(Self { config: Arc::new(config), disk, reader, committed, position, status })
+    }
+
+    /// Offset of the first row that can be written, if there is no file yet and rows before it are gone from the log.
+    pub fn begins_at(&self) -> Option<i64> {
+        (self.committed.last().is_none() && self.position > 0).then_some(self.position)
     }
 
     /// Offset of the table's log up to which files are committed.

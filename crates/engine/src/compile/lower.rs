@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{
     Distinct, Expr, LogicalPlan, Projection, SubqueryAlias, TableScan, Union, Unnest, UserDefinedLogicalNodeCore,
     utils::conjunction,
@@ -21,6 +23,8 @@ use crate::watermark::WatermarkSpec;
 
 /// Labels are for a page, not for proofs.
 const LABEL_CHARS_MAX: usize = 160;
+/// What the optimizer calls an expression that it computes once; of no interest to people.
+const COMMON_EXPR: &str = "__common_expr";
 
 /// Operators since a source or a stateful operator, on the way to the next one.
 #[derive(Debug, Clone)]
@@ -202,7 +206,7 @@ impl Lowering {
     }
 
     fn scan(&mut self, scan: &TableScan) -> Result<Vec<Chain>, EngineError> {
-        let Some(relation) = crate::statics::relation(&scan.source) else {
+        let Some(relation) = Relation::of(&scan.source) else {
             return Err(EngineError::unsupported(format!("table {}", scan.table_name), "read it through a relation"));
         };
         if !relation.streaming {
@@ -229,7 +233,8 @@ impl Lowering {
         let schema = projection.input.schema();
         let exprs = projection.expr.iter().map(|expr| self.planner.expr(expr, schema)).collect::<Result<_, _>>()?;
         let op = ProjectOp::new(exprs, nullable(&projection.schema));
-        let label = projection.expr.iter().map(human).collect::<Vec<_>>().join(", ");
+        let named = projection.expr.iter().map(human).filter(|name| !name.starts_with(COMMON_EXPR));
+        let label = named.collect::<Vec<_>>().join(", ");
         Ok(self.push(chains, StepKind::Project, &label, Op::Project(op)))
     }
 
@@ -353,9 +358,23 @@ fn source_label(relation: &Relation) -> String {
     }
 }
 
-/// An expression in the words of the query.
+/// An expression in the words of the query: `s.field` for a field of a struct, no casts of our own.
 pub(super) fn human(expr: &Expr) -> String {
-    expr.human_display().to_string()
+    let word = |text: String| Transformed::yes(Expr::Column(Column::new_unqualified(text)));
+    let plain = expr.clone().transform_up(|expr| {
+        Ok(match expr {
+            // Arguments come before their call, so that fields are `'name'` already.
+            Expr::ScalarFunction(call) if call.name() == "get_field" => {
+                let path = call.args.iter().map(|arg| arg.human_display().to_string().trim_matches('\'').to_owned());
+                word(path.collect::<Vec<_>>().join("."))
+            }
+            Expr::Literal(ScalarValue::Utf8(Some(text)), _) => word(format!("'{text}'")),
+            Expr::Literal(value, _) if !value.is_null() => word(value.to_string()),
+            Expr::Cast(cast) => Transformed::yes(*cast.expr),
+            expr => Transformed::no(expr),
+        })
+    });
+    plain.map_or_else(|_| expr.human_display().to_string(), |plain| plain.data.human_display().to_string())
 }
 
 /// A duration for people.
