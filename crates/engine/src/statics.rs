@@ -15,7 +15,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource, UserDefinedLogicalNode};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNode};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -24,6 +24,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use futures::{StreamExt, TryStreamExt};
 use millstream_sql::Relation;
 use millstream_sql::logical::{WatermarkNode, WindowNode};
+pub(crate) use millstream_sql::relations_of as relations;
 
 use crate::compile::nullable;
 use crate::error::EngineError;
@@ -33,25 +34,6 @@ use crate::ops::{Notes, Op, Rows, StaticSide, WindowOp};
 pub trait StaticTables: Send + Sync + 'static {
     /// The relation as it stands now.
     fn table(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>, DataFusionError>;
-}
-
-/// The relation behind a scan's source, if it is one.
-pub(crate) fn relation(source: &Arc<dyn TableSource>) -> Option<&Relation> {
-    let source: &dyn Any = source.as_ref();
-    source.downcast_ref()
-}
-
-/// All relations that a plan reads.
-pub(crate) fn relations(plan: &LogicalPlan) -> Vec<Relation> {
-    let mut found = Vec::new();
-    let walked = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            found.extend(relation(&scan.source).cloned());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    walked.expect("the closure does not fail");
-    found
 }
 
 /// Runs a plan whose leaves are relations, as they stand now. `session` says how (time zone, functions, memory).
@@ -89,7 +71,7 @@ pub(crate) async fn load(
 /// Scans of relations become scans of tables.
 fn replace(node: LogicalPlan, tables: &dyn StaticTables) -> Result<Transformed<LogicalPlan>, DataFusionError> {
     let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
-    let Some(relation) = relation(&scan.source) else { return Ok(Transformed::no(node)) };
+    let Some(relation) = Relation::of(&scan.source) else { return Ok(Transformed::no(node)) };
     let source = provider_as_source(tables.table(relation)?);
     let plan = LogicalPlanBuilder::scan_with_filters(
         scan.table_name.clone(),

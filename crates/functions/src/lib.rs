@@ -17,6 +17,7 @@ mod text;
 pub mod time;
 mod udf;
 
+pub use aggregates::wide_sum;
 pub use cast::{CastMode, SparkCast, cast_array};
 pub use error::SparkError;
 pub use functions::from_text::{FromText, FromTextCall, MalformedCounter, TextFormat};

@@ -7,7 +7,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use crate::functions::from_text::FromTextCall;
-use crate::functions::{arithmetic, arrays, dates, hash, json, math, parse_time, regex, strings, window};
+use crate::functions::{arithmetic, arrays, combine, dates, hash, json, math, parse_time, regex, strings, window};
 use crate::session::Session;
 use crate::udf::Function;
 
@@ -39,7 +39,17 @@ fn functions() -> Vec<Function> {
         window::sliding_windows(),
         window::window_time(),
     ];
-    for family in [strings::all(), regex::all(), math::all(), dates::all(), arrays::all(), json::all(), hash::all()] {
+    let families = [
+        strings::all(),
+        regex::all(),
+        math::all(),
+        dates::all(),
+        arrays::all(),
+        combine::all(),
+        json::all(),
+        hash::all(),
+    ];
+    for family in families {
         out.extend(family);
     }
     out

@@ -1,20 +1,18 @@
 //! From a relation of a plan to the connector that reads it.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{LogicalPlan, TableSource};
 use millstream_connectors::EmbeddedLog;
 use millstream_connectors::files::{FileSource, Statics};
 use millstream_connectors::kafka::{Bootstrap, ClusterSource, EmbeddedSource, KafkaOptions};
 use millstream_connectors::table_log::{TableHub, TableSource as TableLogSource};
 use millstream_engine::{Source, StaticTables};
 use millstream_functions::Session;
+pub use millstream_sql::relations_of as relations;
 use millstream_sql::{Relation, RelationKind};
 
 use crate::settings::Loaded;
@@ -92,19 +90,4 @@ impl Sources {
             sources.kafka(relation, options).map_err(|error| DataFusionError::Plan(format!("{error:#}")))
         }))
     }
-}
-
-/// All relations that a plan reads.
-pub fn relations(plan: &LogicalPlan) -> Vec<Relation> {
-    let mut found = Vec::new();
-    let walked = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            let source: &dyn TableSource = scan.source.as_ref();
-            let source: &dyn Any = source;
-            found.extend(source.downcast_ref::<Relation>().cloned());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    walked.expect("the closure does not fail");
-    found
 }

@@ -1,6 +1,6 @@
 //! The functions that a query may call, and conversions between types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
@@ -31,24 +31,38 @@ impl Functions {
         datafusion::functions_aggregate::register_all(&mut registry)?;
         datafusion::functions_window::register_all(&mut registry)?;
         datafusion_spark::register_all(&mut registry)?;
-        let ours: Vec<String> = millstream_functions::all_scalar_udfs(&session)
-            .iter()
-            .flat_map(|udf| [udf.name().to_string()].into_iter().chain(udf.aliases().iter().cloned()))
-            .collect();
+        let ours: BTreeSet<String> =
+            millstream_functions::all_scalar_udfs(&session).iter().map(|udf| udf.name().to_string()).collect();
         millstream_functions::register(&mut registry, &session)?;
-        // `make_array` is how an array is written if nobody calls it `array`.
-        let known =
-            |name: &String| SPARK_FUNCTIONS.contains(&name.as_str()) || ours.contains(name) || name == "make_array";
-        let names = |all: std::collections::HashSet<String>| all.into_iter().filter(known);
+        let known = |name: &str| SPARK_FUNCTIONS.contains(&name) || ours.contains(name);
+        let all = |names: std::collections::HashSet<String>| names.into_iter().collect::<BTreeSet<_>>();
         let mut functions =
             Self { session, scalar: BTreeMap::new(), aggregate: BTreeMap::new(), window: BTreeMap::new() };
-        for name in names(registry.udfs()) {
-            functions.scalar.insert(name.clone(), registry.udf(&name)?);
+        for name in all(registry.udfs()) {
+            let udf = registry.udf(&name)?;
+            // An alias of ours stands over a function of DataFusion's; among DataFusion's a name stands over an alias.
+            for alias in udf.aliases().iter().filter(|alias| known(alias)) {
+                if ours.contains(&name) {
+                    functions.scalar.insert(alias.clone(), Arc::clone(&udf));
+                } else {
+                    functions.scalar.entry(alias.clone()).or_insert_with(|| Arc::clone(&udf));
+                }
+            }
+            let alias_of_ours = |known: &Arc<ScalarUDF>| ours.contains(known.name()) && known.name() != name;
+            if known(&name) && !functions.scalar.get(&name).is_some_and(alias_of_ours) {
+                functions.scalar.insert(name, udf);
+            }
         }
-        for name in names(registry.udafs()) {
-            functions.aggregate.insert(name.clone(), registry.udaf(&name)?);
+        for name in all(registry.udafs()) {
+            let udaf = registry.udaf(&name)?;
+            for alias in udaf.aliases().iter().filter(|alias| known(alias)) {
+                functions.aggregate.entry(alias.clone()).or_insert_with(|| Arc::clone(&udaf));
+            }
+            if known(&name) {
+                functions.aggregate.insert(name, udaf);
+            }
         }
-        for name in names(registry.udwfs()) {
+        for name in all(registry.udwfs()).into_iter().filter(|name| known(name)) {
             functions.window.insert(name.clone(), registry.udwf(&name)?);
         }
         Ok(functions)

@@ -5,13 +5,14 @@
 
 use std::any::TypeId;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Interval, Value};
 use datafusion::sql::sqlparser::dialect::{DatabricksDialect, Dialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan, Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::error::{Diagnostic, Result};
+use crate::relations::is_unit;
 use crate::source::{Replaced, Span};
 
 /// Spark's lexical rules and grammar, as far as sqlparser lets a dialect choose.
@@ -71,6 +72,9 @@ impl Dialect for SparkDialect {
     fn supports_select_item_multi_column_alias(&self) -> bool {
         true
     }
+    fn supports_comma_separated_trim(&self) -> bool {
+        true
+    }
     fn supports_string_literal_concatenation(&self) -> bool {
         true
     }
@@ -84,12 +88,14 @@ impl Dialect for SparkDialect {
         true
     }
 
-    /// `interval` may be the name of a column: it begins a length of time only before a number or a text.
+    /// `interval` may be the name of a column: it begins a length of time only before a number or a text. `INTERVAL 1 HOUR 30 MINUTES` and
+    /// `TRIM(BOTH FROM x)` are forms that sqlparser does not know.
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        let Token::Word(Word { keyword: Keyword::INTERVAL, quote_style: None, .. }) = parser.peek_token_ref().token
-        else {
-            return None;
-        };
+        match &parser.peek_token_ref().token {
+            Token::Word(Word { keyword: Keyword::INTERVAL, quote_style: None, .. }) => {}
+            Token::Word(Word { keyword: Keyword::TRIM, quote_style: None, .. }) => return trim_of_blanks(parser),
+            _ => return None,
+        }
         let begins_length = match parser.peek_nth_token_ref(1).token {
             Token::Number(..) | Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) => true,
             Token::Minus => {
@@ -97,10 +103,10 @@ impl Dialect for SparkDialect {
             }
             _ => false,
         };
-        if begins_length {
-            return None;
+        if !begins_length {
+            return Some(parser.parse_identifier().map(Expr::Identifier));
         }
-        Some(parser.parse_identifier().map(Expr::Identifier))
+        interval_of_units(parser)
     }
 
     /// `7 DIV 2`, which binds like `*`.
@@ -112,6 +118,61 @@ impl Dialect for SparkDialect {
         let right = parser.parse_subexpr(precedence);
         Some(right.map(|right| Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right) }))
     }
+}
+
+/// `INTERVAL 1 HOUR 30 MINUTES` as the interval of one text, if that is what comes next.
+fn interval_of_units(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let (mut parts, mut at) = (Vec::new(), 1);
+    loop {
+        let minus = parser.peek_nth_token_ref(at).token == Token::Minus;
+        let number = at + usize::from(minus);
+        let (Token::Number(length, _) | Token::SingleQuotedString(length)) = &parser.peek_nth_token_ref(number).token
+        else {
+            break;
+        };
+        let Token::Word(unit) = &parser.peek_nth_token_ref(number + 1).token else { break };
+        if !is_unit(&unit.value) {
+            break;
+        }
+        parts.push(format!("{}{length} {}", if minus { "-" } else { "" }, unit.value));
+        at = number + 2;
+    }
+    if parts.len() < 2 {
+        return None;
+    }
+    let span = (0..at).fold(parser.peek_token_ref().span, |span, _| span.union(&parser.next_token().span));
+    let value = Value::SingleQuotedString(parts.join(" ")).with_span(span);
+    Some(Ok(Expr::Interval(Interval {
+        value: Box::new(Expr::Value(value)),
+        leading_field: None,
+        leading_precision: None,
+        last_field: None,
+        fractional_seconds_precision: None,
+    })))
+}
+
+/// `TRIM(BOTH FROM x)`, if that is what comes next.
+fn trim_of_blanks(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let keyword = |at: usize| match &parser.peek_nth_token_ref(at).token {
+        Token::Word(word) => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let sides = [Keyword::BOTH, Keyword::LEADING, Keyword::TRAILING];
+    if parser.peek_nth_token_ref(1).token != Token::LParen
+        || !sides.contains(&keyword(2))
+        || keyword(3) != Keyword::FROM
+    {
+        return None;
+    }
+    parser.next_token();
+    parser.next_token();
+    let trim = parser.parse_trim_where().and_then(|side| {
+        parser.expect_keyword(Keyword::FROM)?;
+        let expr = Box::new(parser.parse_expr()?);
+        parser.expect_token(&Token::RParen)?;
+        Ok(Expr::Trim { expr, trim_where: Some(side), trim_what: None, trim_characters: None })
+    });
+    Some(trim)
 }
 
 /// The words of a statement, without blanks and comments.
@@ -130,11 +191,26 @@ pub(crate) fn tokenize(statement: &Replaced) -> Result<Vec<TokenWithSpan>> {
         Diagnostic::at(span, "PARSE_SYNTAX_ERROR", lower_first(&error.message)).label("begins here")
     })?;
     let mut words: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut last_end = 0;
     for token in tokens {
         if matches!(token.token, Token::Whitespace(_) | Token::EOF) {
             continue;
         }
-        let span = statement.original(byte(token.span.start), byte(token.span.end));
+        let (start, end) = (byte(token.span.start), byte(token.span.end));
+        let span = statement.original(start, end);
+        // `1.5D` is a DOUBLE, which a number with an exponent is, too.
+        if let (Token::Word(Word { value, quote_style: None, .. }), Some(last)) = (&token.token, words.last_mut())
+            && value.eq_ignore_ascii_case("d")
+            && start == last_end
+            && let Token::Number(digits, false) = &mut last.token
+        {
+            if !digits.contains(['e', 'E']) {
+                digits.push_str("e0");
+            }
+            last_end = end;
+            continue;
+        }
+        last_end = end;
         words.push(TokenWithSpan::new(token.token, sql_span(span)));
     }
     Ok(words)

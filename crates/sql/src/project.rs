@@ -12,6 +12,7 @@ use crate::functions::Functions;
 use crate::graph::Graph;
 use crate::lex::tokenize;
 use crate::pipeline::Pipeline;
+use crate::settings::check_configuration;
 use crate::source::{Files, replace_variables, split_statements};
 use crate::spec;
 use crate::statement::{Statement, parse_statement};
@@ -122,6 +123,7 @@ impl Reader<'_> {
         for span in split_statements(file, &text) {
             match self.statement(span, in_sources) {
                 Ok(Statement::Set { key, value }) => {
+                    errors.append(check_configuration(&key, span).err().unwrap_or_default());
                     self.configuration.insert(key, value);
                 }
                 Ok(statement) => errors.append(self.graph.add(statement, span).err().unwrap_or_default()),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::error::{Diagnostic, Errors, Result, nearest};
+use crate::settings::check_configuration;
 use crate::source::{Files, Span};
 
 /// The specification's file names, in the order in which they are looked for.
@@ -106,6 +107,7 @@ fn configuration(spec: &Map<String, Value>, places: &Places<'_>, errors: &mut Er
                         continue;
                     }
                 };
+                errors.append(check_configuration(key, places.key(key)).err().unwrap_or_default());
                 configuration.insert(key.clone(), text);
             }
         }

@@ -11,6 +11,7 @@ use crate::error::{Diagnostic, Result, nearest};
 use crate::lex::{ident, is_word, parse, place, string};
 use crate::pipeline::FileFormat;
 use crate::relations::{Clauses, extract, key_values};
+use crate::settings::{check_option, check_property};
 use crate::source::Span;
 
 /// What a statement of `transformations/` says.
@@ -252,8 +253,10 @@ impl Words {
                 table.comment = Some(self.string("a comment in quotes")?);
             } else if self.eat("TBLPROPERTIES") {
                 let pairs = key_values(&mut self.tokens, self.after)?;
-                check_properties(&pairs)?;
-                table.properties.extend(pairs.into_iter().map(|(key, value, _)| (key, value)));
+                for (key, value, span) in pairs {
+                    check_property(&key, span)?;
+                    table.properties.insert(key, value);
+                }
             } else if self.eat("OPTIONS") || self.eat("LOCATION") {
                 return Err(unsupported(clause, "a pipeline's table has no OPTIONS and no LOCATION")
                     .help("its files are written to lake/NAME of the project; settings belong in TBLPROPERTIES")
@@ -328,7 +331,8 @@ impl Words {
                 })?;
                 has_format = true;
             } else if self.eat("OPTIONS") || self.eat("TBLPROPERTIES") {
-                for (key, value, _) in key_values(&mut self.tokens, self.after)? {
+                for (key, value, span) in key_values(&mut self.tokens, self.after)? {
+                    check_option(&key, span)?;
                     table.options.insert(key.to_ascii_lowercase(), value);
                 }
             } else if self.eat("LOCATION") {
@@ -498,40 +502,4 @@ fn format_named(word: &str) -> Option<FileFormat> {
         "text" => FileFormat::Text,
         _ => return None,
     })
-}
-
-/// Properties of ours, without the prefix `millstream.`. Spark keeps any property, so others pass.
-const PROPERTIES: &[&str] = &[
-    "topic",
-    "topic.key",
-    "topic.format",
-    "topic.bootstrap",
-    "postgres",
-    "postgres.key",
-    "alert.webhook",
-    "alert.email",
-    "alert.every",
-    "late.topic",
-    "trigger",
-    "output",
-    "csv.header",
-    "on.error",
-    "idle",
-];
-
-fn check_properties(pairs: &[(String, String, Span)]) -> Result<()> {
-    for (key, _, span) in pairs {
-        let Some(ours) = key.strip_prefix("millstream.") else { continue };
-        if !PROPERTIES.contains(&ours) {
-            let error =
-                Diagnostic::at(*span, "UNKNOWN_PROPERTY", format!("there is no property `{key}`")).label("unknown");
-            let near = nearest(ours, PROPERTIES.iter().copied());
-            return Err(match near {
-                Some(near) => error.help(format!("did you mean `millstream.{near}`?")),
-                None => error.help(format!("the properties are millstream.{}", PROPERTIES.join(", millstream."))),
-            }
-            .into());
-        }
-    }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod pick;
 mod sum;
+mod wide;
 mod wrapped;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use datafusion::functions_aggregate::{
 use datafusion::logical_expr::AggregateUDF;
 
 use pick::Pick;
+pub use wide::wide_sum;
 use wrapped::{Types, Wrapped};
 
 /// All aggregate functions; one line each.

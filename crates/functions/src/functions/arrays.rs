@@ -61,7 +61,13 @@ pub(crate) fn all() -> Vec<Function> {
             concat_all,
         ),
         Function::new("reverse", 1..=1, list_or_text, same, reverse),
-        Function::new("sort_array", 1..=2, sort_types, same, sort_array),
+        Function::new("sort_array", 1..=2, sort_types, same, |call| {
+            let ascending = !call.has(1) || call.array(1)?.as_boolean().value(0);
+            sort_array(call, SortOptions { descending: !ascending, nulls_first: ascending })
+        }),
+        Function::new("array_sort", 1..=1, sort_types, same, |call| {
+            sort_array(call, SortOptions { descending: false, nulls_first: false })
+        }),
         Function::new("array_prepend", 2..=2, list_and_item, same, |call| extend(call, true)),
         Function::new("array_append", 2..=2, list_and_item, same, |call| extend(call, false)),
         Function::new("array_remove", 2..=2, list_and_item, same, array_remove),
@@ -70,14 +76,14 @@ pub(crate) fn all() -> Vec<Function> {
     ]
 }
 
-fn item_of(data_type: &DataType) -> DataType {
+pub(super) fn item_of(data_type: &DataType) -> DataType {
     match data_type {
         DataType::List(item) => item.data_type().clone(),
         _ => DataType::Null,
     }
 }
 
-fn map_parts(data_type: &DataType) -> Result<(DataType, DataType)> {
+pub(super) fn map_parts(data_type: &DataType) -> Result<(DataType, DataType)> {
     match data_type {
         DataType::Map(entries, _) => match entries.data_type() {
             DataType::Struct(pair) if pair.len() == 2 => Ok((pair[0].data_type().clone(), pair[1].data_type().clone())),
@@ -106,7 +112,7 @@ fn map_type(returns: &Returns<'_>) -> Result<DataType> {
     Ok(map_of(part(0), part(1)))
 }
 
-fn list_type(name: &str, given: &DataType) -> Result<DataType> {
+pub(super) fn list_type(name: &str, given: &DataType) -> Result<DataType> {
     match given {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             Ok(list_of(types::plain(item.data_type())))
@@ -393,7 +399,7 @@ fn concat_all(call: &Call<'_>) -> Result<ColumnarValue> {
 }
 
 /// Lists whose elements are picked from columns: `pick` appends (column, place) for a row that is not null.
-fn gather_lists(
+pub(super) fn gather_lists(
     call: &Call<'_>,
     columns: &[&dyn Array],
     nulls: Option<NullBuffer>,
@@ -440,12 +446,9 @@ fn reverse(call: &Call<'_>) -> Result<ColumnarValue> {
     })
 }
 
-/// Ascending with nulls first, or descending with nulls last.
-fn sort_array(call: &Call<'_>) -> Result<ColumnarValue> {
+fn sort_array(call: &Call<'_>, options: SortOptions) -> Result<ColumnarValue> {
     let array = call.array(0)?;
     let list = array.as_list::<i32>();
-    let ascending = !call.has(1) || call.array(1)?.as_boolean().value(0);
-    let options = SortOptions { descending: !ascending, nulls_first: ascending };
     let offsets = list.offsets();
     let mut orders = Vec::with_capacity(call.rows);
     for row in 0..call.rows {

@@ -10,6 +10,7 @@ use arrow::datatypes::{
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ColumnarValue;
 
+use super::md5;
 use crate::ddl::type_name;
 use crate::udf::{ANY, Call, Function, types};
 
@@ -17,6 +18,25 @@ use crate::udf::{ANY, Call, Function, types};
 pub(crate) fn all() -> Vec<Function> {
     vec![
         Function::new("hash", 1..=ANY, types::any, |_| Ok(DataType::Int32), hash).never_null(),
+        Function::new(
+            "md5",
+            1..=1,
+            |_, given| Ok(vec![if given[0].is_binary() { DataType::Binary } else { DataType::Utf8 }]),
+            |_| Ok(DataType::Utf8),
+            |call| {
+                let array = call.array_as(0, &DataType::Binary)?;
+                let bytes: &BinaryArray = array.as_binary();
+                call.build_texts(|row, out| {
+                    if bytes.is_null(row) {
+                        return Ok(false);
+                    }
+                    for byte in md5::digest(bytes.value(row)) {
+                        out.extend_from_slice(format!("{byte:02x}").as_bytes());
+                    }
+                    Ok(true)
+                })
+            },
+        ),
         Function::new(
             "encode",
             2..=2,

@@ -18,6 +18,22 @@ pub(crate) fn all() -> Vec<Function> {
     vec![
         Function::new("round", 1..=2, round_types, |r| round_type("round", r), |call| round(call, Half::Up)),
         Function::new("bround", 1..=2, round_types, |r| round_type("bround", r), |call| round(call, Half::Even)),
+        Function::new("abs", 1..=1, number, |r| Ok(r.types[0].clone()), abs),
+        Function::new("ceil", 1..=1, number, whole_type, |call| whole(call, f64::ceil, 1)).alias(&["ceiling"]),
+        Function::new("floor", 1..=1, number, whole_type, |call| whole(call, f64::floor, 0)),
+        Function::new("rint", 1..=1, types::doubles, double, |call| map(call, |v| Some(v.round_ties_even()))),
+        Function::new("sqrt", 1..=1, types::doubles, double, |call| map(call, |v| Some(v.sqrt()))),
+        Function::new(
+            "isnan",
+            1..=1,
+            types::doubles,
+            |_| Ok(DataType::Boolean),
+            |call| {
+                let values = call.values::<Float64Type>(0)?;
+                call.build_booleans(|row| Ok(Some(values.get(row).is_some_and(f64::is_nan))))
+            },
+        )
+        .never_null(),
         Function::new("signum", 1..=1, types::doubles, double, |call| {
             map(call, |v| Some(if v == 0.0 || v.is_nan() { v } else { v.signum() }))
         })
@@ -38,6 +54,7 @@ pub(crate) fn all() -> Vec<Function> {
         Function::new("e", 0..=0, types::any, double, |call| {
             call.build::<Float64Type>(|_| Ok(Some(std::f64::consts::E)))
         }),
+        Function::new("conv", 3..=3, conv_types, |_| Ok(DataType::Utf8), conv),
         Function::new("format_number", 2..=2, format_types, |_| Ok(DataType::Utf8), format_number),
     ]
 }
@@ -45,6 +62,83 @@ pub(crate) fn all() -> Vec<Function> {
 fn map(call: &Call<'_>, f: impl Fn(f64) -> Option<f64>) -> Result<ColumnarValue> {
     let values = call.values::<Float64Type>(0)?;
     call.build::<Float64Type>(|row| Ok(values.get(row).and_then(&f)))
+}
+
+fn number(name: &str, given: &[DataType]) -> Result<Vec<DataType>> {
+    match types::plain(&given[0]) {
+        DataType::Null | DataType::Utf8 => Ok(vec![DataType::Float64]),
+        t if t.is_numeric() => Ok(vec![t]),
+        other => types::refuse(name, &other, "a number"),
+    }
+}
+
+fn abs(call: &Call<'_>) -> Result<ColumnarValue> {
+    macro_rules! checked {
+        ($type:ty, $name:literal) => {{
+            let values = call.values::<$type>(0)?;
+            call.build::<$type>(|row| match values.get(row) {
+                None => Ok(None),
+                Some(value) => Ok(Some(value.checked_abs().ok_or_else(|| SparkError::overflow($name, ""))?)),
+            })
+        }};
+    }
+    match call.return_type {
+        DataType::Int8 => checked!(Int8Type, "tinyint"),
+        DataType::Int16 => checked!(Int16Type, "smallint"),
+        DataType::Int32 => checked!(Int32Type, "int"),
+        DataType::Int64 => checked!(Int64Type, "long"),
+        DataType::Decimal128(..) => checked!(Decimal128Type, "decimal"),
+        DataType::Float32 => {
+            let values = call.values::<Float32Type>(0)?;
+            call.build::<Float32Type>(|row| Ok(values.get(row).map(f32::abs)))
+        }
+        _ => map(call, |v| Some(v.abs())),
+    }
+}
+
+/// Of a decimal, its whole digits and one more, as rounding may carry; otherwise BIGINT.
+fn whole_type(returns: &Returns<'_>) -> Result<DataType> {
+    Ok(match returns.types[0] {
+        DataType::Decimal128(precision, scale) if scale > 0 => {
+            DataType::Decimal128((precision - scale as u8 + 1).min(38), 0)
+        }
+        ref decimal @ DataType::Decimal128(..) => decimal.clone(),
+        _ => DataType::Int64,
+    })
+}
+
+/// The next whole number; `up` is 1 above and 0 below.
+fn whole(call: &Call<'_>, of_double: fn(f64) -> f64, up: i128) -> Result<ColumnarValue> {
+    let array = call.array(0)?;
+    match array.data_type() {
+        DataType::Decimal128(_, scale) if *scale > 0 => {
+            let unit = 10i128.pow(scale.unsigned_abs().into());
+            let values = call.values::<Decimal128Type>(0)?;
+            let below = |value: i128| value.div_euclid(unit);
+            call.build::<Decimal128Type>(|row| {
+                Ok(values.get(row).map(|value| below(value) + if value.rem_euclid(unit) > 0 { up } else { 0 }))
+            })
+        }
+        DataType::Decimal128(..) => Ok(ColumnarValue::Array(array)),
+        DataType::Float32 | DataType::Float64 => {
+            let array = call.array_as(0, &DataType::Float64)?;
+            let values = array.as_primitive::<Float64Type>();
+            call.build::<Int64Type>(|row| {
+                if arrow::array::Array::is_null(values, row) {
+                    return Ok(None);
+                }
+                let value = of_double(values.value(row));
+                // 2⁶³ is the first that does not fit; NaN is 0, as in Java.
+                let fits =
+                    value.is_nan() || (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value);
+                if !fits {
+                    return Err(SparkError::overflow(call.name, "").into());
+                }
+                Ok(Some(value as i64))
+            })
+        }
+        _ => Ok(ColumnarValue::Array(call.array_as(0, &DataType::Int64)?)),
+    }
 }
 
 /// `log(x)` is natural, `log(base, x)` is not.
@@ -56,6 +150,53 @@ fn log(call: &Call<'_>) -> Result<ColumnarValue> {
     call.build::<Float64Type>(|row| {
         let both = bases.get(row).zip(values.get(row));
         Ok(both.filter(|(base, value)| *base > 0.0 && *value > 0.0).map(|(base, value)| value.ln() / base.ln()))
+    })
+}
+
+fn conv_types(name: &str, given: &[DataType]) -> Result<Vec<DataType>> {
+    Ok(vec![types::string(name, &given[0])?, types::int(name, &given[1])?, types::int(name, &given[2])?])
+}
+
+/// `conv(number, from, to)`: a whole number of 64 bits in another base; a negative `to` reads it with its sign.
+fn conv(call: &Call<'_>) -> Result<ColumnarValue> {
+    let (texts, from, to) = (call.texts(0)?, call.values::<Int32Type>(1)?, call.values::<Int32Type>(2)?);
+    call.build_texts(|row, out| {
+        let (Some(text), Some(from), Some(to)) = (texts.get(row), from.get(row), to.get(row)) else { return Ok(false) };
+        let text = text.trim_matches(' ');
+        let bases = 2..=36;
+        if text.is_empty() || !bases.contains(&from) || !bases.contains(&to.saturating_abs()) {
+            return Ok(false);
+        }
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let mut negative = digits.len() < text.len();
+        let mut value = 0u64;
+        for digit in digits.chars().map_while(|c| c.to_digit(from.unsigned_abs())) {
+            value = value
+                .checked_mul(u64::from(from.unsigned_abs()))
+                .and_then(|value| value.checked_add(u64::from(digit)))
+                .ok_or_else(|| SparkError::overflow("conv", ""))?;
+        }
+        if negative && to > 0 {
+            value = if (value as i64) < 0 { u64::MAX } else { value.wrapping_neg() };
+        }
+        if to < 0 && (value as i64) < 0 {
+            value = value.wrapping_neg();
+            negative = true;
+        }
+        if negative && to < 0 {
+            out.push(b'-');
+        }
+        let (start, base) = (out.len(), u64::from(to.unsigned_abs()));
+        loop {
+            let digit = char::from_digit((value % base) as u32, 36).expect("a digit below the base");
+            out.push(digit.to_ascii_uppercase() as u8);
+            value /= base;
+            if value == 0 {
+                break;
+            }
+        }
+        out[start..].reverse();
+        Ok(true)
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod arithmetic;
 pub(crate) mod arrays;
+pub(crate) mod combine;
 pub(crate) mod conditional;
 pub(crate) mod dates;
 pub(crate) mod from_text;
@@ -9,6 +10,7 @@ pub(crate) mod hash;
 pub(crate) mod json;
 mod kernel;
 pub(crate) mod math;
+mod md5;
 pub(crate) mod parse_time;
 pub(crate) mod regex;
 pub(crate) mod strings;

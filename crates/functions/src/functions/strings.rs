@@ -93,6 +93,14 @@ pub(crate) fn all() -> Vec<Function> {
             })
         }),
         Function::new("overlay", 3..=4, overlay_types, text, overlay),
+        Function::new(
+            "elt",
+            2..=ANY,
+            |n, t| Ok([vec![types::int(n, &t[0])?], types::strings(n, &t[1..])?].concat()),
+            text,
+            elt,
+        ),
+        Function::new("mask", 1..=5, types::strings, text, mask),
         Function::new("concat_ws", 1..=ANY, concat_ws_types, text, concat_ws),
         Function::new("url_encode", 1..=1, types::strings, text, |call| call.map_text(url_encode)),
         Function::new("levenshtein", 2..=2, types::strings, int, |call| {
@@ -103,6 +111,49 @@ pub(crate) fn all() -> Vec<Function> {
             })
         }),
     ]
+}
+
+/// The text of a number from 1.
+fn elt(call: &Call<'_>) -> Result<ColumnarValue> {
+    let numbers = call.values::<Int32Type>(0)?;
+    let given = (1..call.args.len()).map(|i| call.texts(i)).collect::<Result<Vec<_>>>()?;
+    call.build_texts(|row, out| {
+        let Some(number) = numbers.get(row) else { return Ok(false) };
+        let Some(texts) = usize::try_from(number).ok().and_then(|number| given.get(number.checked_sub(1)?)) else {
+            let message =
+                format!("The index {number} is out of bounds. elt has {} texts, counted from 1.", given.len());
+            return Err(SparkError::new(SparkError::INVALID_ARRAY_INDEX, message).into());
+        };
+        let Some(text) = texts.get(row) else { return Ok(false) };
+        out.extend_from_slice(text.as_bytes());
+        Ok(true)
+    })
+}
+
+/// Puts a letter in the place of each letter, digit and other sign; null keeps what is there.
+fn mask(call: &Call<'_>) -> Result<ColumnarValue> {
+    let texts = call.texts(0)?;
+    let given = (1..call.args.len()).map(|i| call.texts(i)).collect::<Result<Vec<_>>>()?;
+    call.build_texts(|row, out| {
+        let Some(text) = texts.get(row) else { return Ok(false) };
+        let mut instead = [Some('X'), Some('x'), Some('n'), None];
+        for (place, given) in instead.iter_mut().zip(&given) {
+            *place = given.get(row).and_then(|text| text.chars().next());
+        }
+        for c in text.chars() {
+            let kind = if c.is_uppercase() {
+                0
+            } else if c.is_lowercase() {
+                1
+            } else if c.is_numeric() {
+                2
+            } else {
+                3
+            };
+            push_char(instead[kind].unwrap_or(c), out);
+        }
+        Ok(true)
+    })
 }
 
 fn push_char(c: char, out: &mut Vec<u8>) {

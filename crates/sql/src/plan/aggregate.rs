@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan};
 use super::select::Item;
 use super::{Context, Planner, Scope, refused};
 use crate::error::{Diagnostic, Errors, Result};
-use crate::logical::{event_time_delay_us, watermark_delay_us};
+use crate::logical::{WindowNode, downcast, event_time_delay_us, watermark_delay_us};
 use crate::source::Span;
 
 impl Planner<'_> {
@@ -72,6 +72,14 @@ impl Planner<'_> {
         let mut plan = LogicalPlan::Aggregate(aggregate);
         let over_groups = |expr: Expr, span: Span| {
             let replaced = replace(expr, &known);
+            if let Some(call) = window_time_of_group(&replaced, &plan) {
+                let error =
+                    Diagnostic::at(span, "MISSING_AGGREGATION", format!("`{call}` is neither a group nor aggregated"));
+                return Err(error
+                    .label("beside GROUP BY window(…)")
+                    .help("put it into GROUP BY too: GROUP BY window(ts, '5 minutes'), window_time(window); or take it in an outer query")
+                    .into());
+            }
             match replaced.column_refs().into_iter().find(|column| !plan.schema().has_column(column)) {
                 None => Ok(replaced),
                 Some(column) => Err(Errors::from(missing_aggregation(column, span))),
@@ -128,6 +136,27 @@ impl Planner<'_> {
 
 fn is_event_time(plan: &LogicalPlan, key: &Expr) -> bool {
     event_time_delay_us(key, plan.schema()).is_some()
+}
+
+/// `window_time` of a window that this very query makes is nothing that Spark can compute from it.
+fn window_time_of_group(expr: &Expr, plan: &LogicalPlan) -> Option<String> {
+    let LogicalPlan::Aggregate(aggregate) = plan else { return None };
+    let made_here = |column: &Column| {
+        let Some(node) = downcast::<WindowNode>(&aggregate.input) else { return false };
+        node.column == column.name
+    };
+    let mut found = None;
+    let _ = expr.apply(|node| {
+        if let Expr::ScalarFunction(call) = node
+            && call.name() == "window_time"
+            && let [Expr::Column(column)] = call.args.as_slice()
+            && made_here(column)
+        {
+            found = Some(format!("window_time({})", column.name));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }
 
 fn missing_aggregation(column: &Column, span: Span) -> Diagnostic {

@@ -13,6 +13,7 @@ use millstream_functions::ddl::{self, type_name};
 
 use super::expr::ExprPlanner;
 use super::refused;
+use super::types::is_numeric;
 use crate::error::{Diagnostic, Errors, Result};
 use crate::source::Span;
 
@@ -225,6 +226,34 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                 let args = self.widest(args, span)?;
                 let name = if self.planner.functions.scalar("array").is_some() { "array" } else { "make_array" };
                 return self.call_udf(name, args, name_span, span);
+            }
+            ("nullifzero", [value]) => {
+                let both = self.same_type(vec![value.clone(), lit(0)], span)?;
+                return self.call_udf("nullif", both, name_span, span);
+            }
+            ("zeroifnull", [value]) => {
+                let args = self.widest(vec![value.clone(), lit(0)], span)?;
+                return self.call_udf("coalesce", args, name_span, span);
+            }
+            ("equal_null", [_, _]) => {
+                let [left, right] = self.same_type(args, span)?.try_into().expect("two go in");
+                return Ok(datafusion::logical_expr::binary_expr(left, Operator::IsNotDistinctFrom, right));
+            }
+            ("negative", [value]) if is_numeric(&self.type_of(value, span)?) => {
+                let negative = self.planner.functions.operator("negative");
+                return Ok(negative.expect("it is among our functions").call(args));
+            }
+            ("positive", [value]) => {
+                return Ok(match self.type_of(value, span)? {
+                    DataType::Utf8 => self.planner.functions.cast(value.clone(), &DataType::Float64),
+                    _ => value.clone(),
+                });
+            }
+            ("typeof", [value]) => {
+                return Ok(lit(type_name(&self.type_of(value, span)?)
+                    .to_lowercase()
+                    .replace(", ", ",")
+                    .replace(": ", ":")));
             }
             ("isnull", [value]) => return Ok(value.clone().is_null()),
             ("isnotnull", [value]) => return Ok(value.clone().is_not_null()),

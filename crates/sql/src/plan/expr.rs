@@ -6,10 +6,12 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::expr::InSubquery;
-use datafusion::logical_expr::{Between, Case, Expr, ExprSchemable, Like, Operator, SortExpr, Subquery, lit};
+use datafusion::logical_expr::{
+    Between, Case, Expr, ExprSchemable, Like, LogicalPlan, Operator, Projection, SortExpr, Subquery, lit,
+};
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, DataType as SqlType, Expr as SqlExpr, Ident, Interval, OrderByExpr,
-    Subscript, UnaryOperator, Value, ValueWithSpan,
+    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType as SqlType, Expr as SqlExpr, Ident, Interval,
+    OrderByExpr, Subscript, UnaryOperator, Value, ValueWithSpan,
 };
 use millstream_functions::ddl::{self, type_name};
 
@@ -119,11 +121,10 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                     return Err(mismatch(&from, &to, self.place(expr)).into());
                 }
                 let value = self.planner.functions.convert(value, &from, &common);
-                let subquery = Subquery {
-                    subquery: Arc::new(scope.plan.clone()),
-                    outer_ref_columns: Vec::new(),
-                    spans: Default::default(),
-                };
+                // It is to become a join, in which the column may not have the name of one that is there.
+                let name = self.scope.fresh("__in");
+                let column = Expr::Column(column.column.clone()).alias(name);
+                let subquery = self.subquery(scope.plan, column, self.place(expr))?;
                 Ok(Expr::InSubquery(InSubquery::new(Box::new(value), subquery, *negated)))
             }
             SqlExpr::Like { negated, any: false, expr: value, pattern, escape_char } => {
@@ -160,13 +161,17 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
             SqlExpr::Trim { expr: value, trim_where, trim_what, trim_characters } => {
                 use datafusion::sql::sqlparser::ast::TrimWhereField::{Both, Leading, Trailing};
                 let name = match trim_where {
-                    None | Some(Both) => "btrim",
+                    None | Some(Both) => "trim",
                     Some(Leading) => "ltrim",
                     Some(Trailing) => "rtrim",
                 };
-                let what = trim_what.as_deref().or(trim_characters.as_ref().and_then(|list| list.first()));
-                let name = if name == "btrim" && what.is_none() { "trim" } else { name };
-                self.call(name, [value.as_ref()].into_iter().chain(what), self.place(expr))
+                // What is trimmed stands first, also in `trim(what, text)`.
+                let commas = trim_characters.iter().flatten();
+                let args = trim_what.as_deref().into_iter().chain([value.as_ref()]).chain(commas);
+                self.call(name, args, self.place(expr))
+            }
+            SqlExpr::Ceil { field: CeilFloorKind::Scale(_), .. } | SqlExpr::Floor { field: CeilFloorKind::Scale(_), .. } => {
+                Err(self.unsupported(expr, "a number of digits").help("round(x, digits), or ceil(x * 100) / 100").into())
             }
             SqlExpr::Ceil { expr: value, .. } => self.call("ceil", [value.as_ref()], self.place(expr)),
             SqlExpr::Floor { expr: value, .. } => self.call("floor", [value.as_ref()], self.place(expr)),
@@ -179,9 +184,16 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                 let args = [value, overlay_what, overlay_from].into_iter().chain(overlay_for).map(|arg| arg.as_ref());
                 self.call("overlay", args, self.place(expr))
             }
-            SqlExpr::Subquery(_) | SqlExpr::Exists { .. } => Err(self
+            SqlExpr::Subquery(_) => Err(self
                 .unsupported(expr, "a subquery as a value")
-                .help("join with it: FROM a JOIN b ON …, or CROSS JOIN for a single row")
+                .help("put it into FROM: FROM a CROSS JOIN (SELECT max(x) AS highest FROM b), and name its column")
+                .into()),
+            SqlExpr::Exists { negated, .. } => Err(self
+                .unsupported(expr, "EXISTS")
+                .help(match negated {
+                    false => "FROM a LEFT SEMI JOIN b ON a.key = b.key keeps the rows of a that have one in b; or WHERE key IN (SELECT key FROM b)",
+                    true => "FROM a LEFT ANTI JOIN b ON a.key = b.key keeps the rows of a that have none in b",
+                })
                 .into()),
             SqlExpr::Lambda(_) => Err(self.unsupported(expr, "a function as an argument (x -> …)").into()),
             SqlExpr::Struct { values, fields } if fields.is_empty() => self.structure(values, self.place(expr)),
@@ -376,16 +388,15 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                 .into());
             }
         };
-        if interval.last_field.is_some() {
-            return Err(Diagnostic::at(span, "INVALID_INTERVAL_FORMAT", "write the parts of the interval one by one")
-                .help("INTERVAL '1 day 6 hours'")
-                .into());
+        let wrong = |why| Diagnostic::at(span, "INVALID_INTERVAL_FORMAT", why);
+        match (&interval.leading_field, &interval.last_field) {
+            (Some(from), Some(to)) => {
+                text = crate::interval::spell_out(&text, &from.to_string(), &to.to_string()).map_err(wrong)?;
+            }
+            (Some(field), None) => text = format!("{text} {field}"),
+            (None, _) => {}
         }
-        if let Some(field) = &interval.leading_field {
-            text = format!("{text} {field}");
-        }
-        let (months, days, micros) =
-            crate::interval::parse_parts(&text).map_err(|why| Diagnostic::at(span, "INVALID_INTERVAL_FORMAT", why))?;
+        let (months, days, micros) = crate::interval::parse_parts(&text).map_err(wrong)?;
         Ok(Expr::Literal(ScalarValue::new_interval_mdn(months, days, micros * 1000), None))
     }
 
@@ -419,6 +430,12 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                 }
             }
             UnaryOperator::Plus => self.expr(operand),
+            UnaryOperator::BitwiseNot => {
+                let all_ones = lit(ScalarValue::Int32(Some(-1)));
+                let value = self.expr(operand)?;
+                let from = self.type_of(&value, span)?;
+                self.bitwise_of((value, from), Operator::BitwiseXor, (all_ones, DataType::Int32), span)
+            }
             other => {
                 Err(Diagnostic::at(span, "UNSUPPORTED_FEATURE", format!("the operator {other} is not supported"))
                     .into())
@@ -451,6 +468,9 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
             Op::Multiply => self.arithmetic(left, "multiply", Operator::Multiply, right, span),
             Op::Divide => self.arithmetic(left, "divide", Operator::Divide, right, span),
             Op::Modulo => self.arithmetic(left, "remainder", Operator::Modulo, right, span),
+            Op::BitwiseAnd => self.bitwise(left, Operator::BitwiseAnd, right, span),
+            Op::BitwiseOr => self.bitwise(left, Operator::BitwiseOr, right, span),
+            Op::BitwiseXor => self.bitwise(left, Operator::BitwiseXor, right, span),
             Op::MyIntegerDivide | Op::DuckIntegerDivide => {
                 self.arithmetic(left, "div", Operator::IntegerDivide, right, span)
             }
@@ -459,6 +479,29 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                     .into())
             }
         }
+    }
+
+    fn bitwise(&self, left: &SqlExpr, op: Operator, right: &SqlExpr, span: Span) -> Result<Expr> {
+        let both = Errors::collect([self.expr(left), self.expr(right)])?;
+        let [left, right] = both.try_into().expect("two go in");
+        let (lt, rt) = (self.type_of(&left, span)?, self.type_of(&right, span)?);
+        self.bitwise_of((left, lt), op, (right, rt), span)
+    }
+
+    fn bitwise_of(
+        &self,
+        (left, lt): (Expr, DataType),
+        op: Operator,
+        (right, rt): (Expr, DataType),
+        span: Span,
+    ) -> Result<Expr> {
+        if !is_integer(&lt) || !is_integer(&rt) {
+            return Err(mismatch(&lt, &rt, span).into());
+        }
+        let to = common_numeric(&lt, &rt).ok_or_else(|| mismatch(&lt, &rt, span))?;
+        let functions = self.planner.functions;
+        let (left, right) = (functions.convert(left, &lt, &to), functions.convert(right, &rt, &to));
+        Ok(datafusion::logical_expr::binary_expr(left, op, right))
     }
 
     fn compare(&self, left: &SqlExpr, op: Operator, right: &SqlExpr, span: Span) -> Result<Expr> {
@@ -560,9 +603,12 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                 Ok(datafusion::logical_expr::binary_expr(left, op, right))
             }
             (Date32, Operator::Plus | Operator::Minus, Interval(_)) => {
-                let left = functions.cast(left, &ddl::timestamp());
-                Ok(datafusion::logical_expr::binary_expr(left, op, right))
+                let whole_days = matches!(&right, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) if interval.nanoseconds == 0);
+                let time = functions.cast(left, &ddl::timestamp());
+                let moved = datafusion::logical_expr::binary_expr(time, op, right);
+                Ok(if whole_days { functions.cast(moved, &Date32) } else { moved })
             }
+            (Interval(_), Operator::Plus, Date32) => self.time_arithmetic((right, rt), op, (left, lt), span),
             (Date32, Operator::Plus, t) if is_integer(t) => self.named_call("date_add", vec![left, right], span),
             (Date32, Operator::Minus, t) if is_integer(t) => self.named_call("date_sub", vec![left, right], span),
             (Date32, Operator::Minus, Date32) => self.named_call("date_diff", vec![left, right], span),
@@ -673,6 +719,13 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
             return Err(error.help("read a table without STREAM, or join the two streams").into());
         }
         Ok(scope)
+    }
+
+    /// A query inside of an expression: one column of a plan.
+    fn subquery(&self, plan: LogicalPlan, column: Expr, span: Span) -> Result<Subquery> {
+        let projection = Projection::try_new(vec![column], Arc::new(plan)).map_err(|error| refused(&error, span))?;
+        let subquery = Arc::new(LogicalPlan::Projection(projection));
+        Ok(Subquery { subquery, outer_ref_columns: Vec::new(), spans: Default::default() })
     }
 }
 

@@ -58,25 +58,48 @@ impl Planner<'_> {
         let Arguments::List { args, .. } = arguments(function, span)? else {
             return Err(Diagnostic::at(span, "WRONG_NUM_ARGS", format!("{name} takes an array or a map")).into());
         };
-        let ([arg], "explode" | "explode_outer") = (args.as_slice(), name.as_str()) else {
-            return Err(Diagnostic::at(span, "UNSUPPORTED_FEATURE", format!("{name} is not supported yet"))
-                .help("explode(array or map)")
+        let kind = name.trim_end_matches("_outer");
+        let ([arg], "explode" | "posexplode" | "inline") = (args.as_slice(), kind) else {
+            return Err(Diagnostic::at(span, "UNSUPPORTED_FEATURE", format!("{name} with {} arguments is not supported", args.len()))
+                .label("not supported")
+                .help("explode(array or map), posexplode(array or map), inline(array of structs); for stack(…): inline(array(struct(…), struct(…)))")
                 .into());
         };
         let value = exprs.expr(arg)?;
-        let (list, is_map) = match exprs.type_of(&value, span)? {
-            DataType::List(_) => (value, false),
-            DataType::Map(..) => (exprs.named_call("map_entries", vec![value], span)?, true),
-            other => {
+        let found = exprs.type_of(&value, span)?;
+        let (list, item) = match &found {
+            DataType::List(item) => (value, item.data_type().clone()),
+            DataType::Map(entries, _) if kind == "explode" => {
+                (exprs.named_call("map_entries", vec![value], span)?, entries.data_type().clone())
+            }
+            _ => (value, DataType::Null),
+        };
+        // Which fields of an item become columns; none: the item itself is one.
+        let (list, names) = match (kind, &found, &item) {
+            ("explode", DataType::List(_), _) => (list, Vec::new()),
+            ("explode", DataType::Map(..), _) => (list, vec!["key".to_string(), "value".to_string()]),
+            ("posexplode", DataType::List(_), _) => {
+                (exprs.named_call("spark_positions", vec![list], span)?, vec!["pos".to_string(), "col".to_string()])
+            }
+            ("posexplode", DataType::Map(..), _) => (
+                exprs.named_call("spark_positions", vec![list], span)?,
+                vec!["pos".to_string(), "key".to_string(), "value".to_string()],
+            ),
+            ("inline", DataType::List(_), DataType::Struct(fields)) => {
+                (list, fields.iter().map(|field| field.name().clone()).collect())
+            }
+            _ => {
+                let takes = if kind == "inline" { "an array of structs" } else { "an array or a map" };
                 let error = Diagnostic::at(
                     span,
                     "DATATYPE_MISMATCH",
-                    format!("explode takes an array or a map, not {}", type_name(&other)),
+                    format!("{name} takes {takes}, not {}", type_name(&found)),
                 );
-                return Err(error.label(type_name(&other)).into());
+                return Err(error.label(type_name(&found)).into());
             }
         };
-        let names: &[&str] = if is_map { &["key", "value"] } else { &["col"] };
+        let fields = names;
+        let names = if fields.is_empty() { vec!["col".to_string()] } else { fields.clone() };
         if !aliases.is_empty() && aliases.len() != names.len() {
             let error = Diagnostic::at(
                 span,
@@ -86,7 +109,7 @@ impl Planner<'_> {
             return Err(error.into());
         }
         let names: Vec<String> = match aliases {
-            [] => names.iter().map(|name| name.to_string()).collect(),
+            [] => names,
             aliases => aliases.iter().map(|alias| alias.value.clone()).collect(),
         };
         let refuse = |error| refused(&error, span);
@@ -109,18 +132,18 @@ impl Planner<'_> {
             starred: true,
             hidden: false,
         };
-        if is_map {
+        if fields.is_empty() {
+            scope.columns.push(added(&names[0], unnested));
+        } else {
             let mut all = scope.exprs();
             let mut columns = Vec::new();
-            for (name, field) in names.iter().zip(["key", "value"]) {
+            for (name, field) in names.iter().zip(&fields) {
                 let physical = scope.fresh(&format!("{}_{field}", unnested.name));
-                all.push(get_field(Expr::Column(unnested.clone()), field).alias(&physical));
+                all.push(get_field(Expr::Column(unnested.clone()), field.as_str()).alias(&physical));
                 columns.push(added(name, Column::new_unqualified(physical)));
             }
             scope.plan = Projection::try_new(all, Arc::new(scope.plan)).map(LogicalPlan::Projection).map_err(refuse)?;
             scope.columns.extend(columns);
-        } else {
-            scope.columns.push(added(&names[0], unnested));
         }
         let count = names.len();
         Ok((scope, count))

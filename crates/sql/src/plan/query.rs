@@ -1,5 +1,6 @@
 //! Queries: common table expressions, set operations, order and limit.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::expr::ExprPlanner;
 use super::types::common;
 use super::{Context, Cte, Planner, Scope, fresh_name, refused};
 use crate::error::{Diagnostic, Result};
+use crate::logical::{WATERMARK_DELAY_US, watermark_delay_us};
 use crate::source::Span;
 
 impl Planner<'_> {
@@ -162,14 +164,6 @@ impl Planner<'_> {
                 .help("take what you need from the table: a materialized view with ORDER BY and LIMIT")
                 .into());
         }
-        if scope.streaming {
-            let span = limit.or(offset).map_or(context.span, |expr| context.place(expr));
-            let error =
-                Diagnostic::at(span, "UNSUPPORTED_FEATURE", "LIMIT on a stream is not supported yet").label("not yet");
-            return Err(error
-                .help("take what you need from the table: a materialized view with ORDER BY and LIMIT")
-                .into());
-        }
         let number = |expr: &SqlExpr| match expr {
             SqlExpr::Value(value) => match &value.value {
                 Value::Number(number, _) => number.parse::<usize>().ok(),
@@ -243,11 +237,21 @@ fn same_types(
     for column in &left.columns {
         names.push(fresh_name(&column.name, |candidate| names.iter().any(|name| name == candidate)));
     }
+    // As in Spark, the columns are the left side's: its event time is event time, with its own watermark or another one on the right.
+    let delays: Vec<Option<i64>> = left.columns.iter().map(|column| watermark_delay_us(left.field(column))).collect();
     let bring = |scope: Scope| -> Result<Scope> {
-        let exprs = scope.columns.iter().zip(&types).zip(&names).map(|((column, to), name)| {
-            let expr = Expr::Column(column.column.clone());
-            functions.convert(expr, scope.field(column).data_type(), to).alias(name)
-        });
+        let exprs =
+            scope.columns.iter().zip(&types).zip(&names).zip(&delays).map(|(((column, to), name), delay_us)| {
+                let field = scope.field(column);
+                let expr = functions.convert(Expr::Column(column.column.clone()), field.data_type(), to);
+                match delay_us {
+                    Some(delay_us) if watermark_delay_us(field) != Some(*delay_us) => {
+                        let delay = [(WATERMARK_DELAY_US.to_string(), delay_us.to_string())];
+                        expr.alias_with_metadata(name, Some(BTreeMap::from(delay).into()))
+                    }
+                    _ => expr.alias(name),
+                }
+            });
         let plan = LogicalPlanBuilder::from(scope.plan.clone())
             .project(exprs.collect::<Vec<_>>())
             .and_then(LogicalPlanBuilder::build);
