@@ -1,17 +1,23 @@
 //! `GROUP BY` and `SELECT DISTINCT` over event time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, ScalarUDF};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use millstream_functions::wide_sum;
 use millstream_sql::logical::{WindowSpec, event_time_delay_us, watermark_delay_us};
 
 use super::lower::{Chain, Lowering, human};
 use super::{key_field, nullable};
 use crate::aggregate::{AggregateSpec, Function, is_event_time};
 use crate::error::EngineError;
+use crate::ops::{Op, ProjectOp};
 use crate::segment::Prepared;
 use crate::stats::StepKind;
 
@@ -37,12 +43,50 @@ impl Lowering {
         let keys = self.keys(&node.group_expr, schema)?;
         let mut prepare = keys.prepare.clone();
         let mut functions = Vec::with_capacity(node.aggr_expr.len());
-        for expr in &node.aggr_expr {
-            functions.push(self.function(expr, schema, &mut prepare)?);
+        let mut totals = BTreeMap::new();
+        for (index, expr) in node.aggr_expr.iter().enumerate() {
+            match wide(expr, schema)? {
+                None => functions.push(self.function(expr, schema, &mut prepare)?),
+                Some((expr, total)) => {
+                    functions.push(self.function(&expr, schema, &mut prepare)?);
+                    totals.insert(node.group_expr.len() + index, total);
+                }
+            }
         }
         let kind = if functions.is_empty() { StepKind::Distinct } else { StepKind::Aggregate };
-        let spec = spec(keys, functions, &node.schema)?;
-        Ok(self.push_stateful(chains, (kind, &label), &prepare, spec))
+        let mut spec = spec(keys, functions, &node.schema)?;
+        if totals.is_empty() {
+            return Ok(self.push_stateful(chains, (kind, &label), &prepare, spec));
+        }
+        let schema = std::mem::replace(&mut spec.schema, nullable(&node.schema));
+        let fields =
+            schema.fields().iter().enumerate().map(|(index, field)| match index.checked_sub(node.group_expr.len()) {
+                Some(function) if totals.contains_key(&index) => {
+                    let data_type = spec.functions[function].expr.field().data_type().clone();
+                    Arc::new(field.as_ref().clone().with_data_type(data_type))
+                }
+                _ => Arc::clone(field),
+            });
+        spec.schema = Arc::new(Schema::new(fields.collect::<Fields>()));
+        let exprs = schema.fields().iter().enumerate().map(|(index, field)| {
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
+            match totals.get(&index) {
+                None => column,
+                Some(total) => Arc::new(ScalarFunctionExpr::new(
+                    total.name(),
+                    Arc::clone(total),
+                    vec![column],
+                    Arc::clone(field),
+                    Arc::default(),
+                )),
+            }
+        });
+        let op = Arc::new(Op::Project(ProjectOp::new(exprs.collect(), Arc::clone(&schema))));
+        let mut chains = self.push_stateful(chains, (kind, &label), &prepare, spec);
+        for chain in &mut chains {
+            chain.ops.push((Arc::clone(&op), Arc::default()));
+        }
+        Ok(chains)
     }
 
     pub(super) fn distinct(&mut self, chains: Vec<Chain>, input: &LogicalPlan) -> Result<Vec<Chain>, EngineError> {
@@ -99,6 +143,14 @@ impl Lowering {
         let state_columns = aggregate.state_fields()?.len();
         Ok(Function { expr: aggregate, args, filter, state_columns })
     }
+}
+
+/// A sum that does not fail while rows come, and what makes the sum of it once its group is final: there, a failure is that row's alone.
+fn wide(expr: &Expr, schema: &DFSchema) -> Result<Option<(Expr, Arc<ScalarUDF>)>, EngineError> {
+    let Expr::AggregateFunction(call) = expr else { return Ok(None) };
+    let (_, field) = expr.to_field(schema)?;
+    Ok(wide_sum(&call.func, field.data_type())
+        .map(|(func, total)| (Expr::AggregateFunction(AggregateFunction { func, params: call.params.clone() }), total)))
 }
 
 fn spec(keys: Keys, functions: Vec<Function>, schema: &DFSchema) -> Result<AggregateSpec, EngineError> {
