@@ -11,6 +11,8 @@ use crate::configs::listener::Listener;
 use crate::fetch_sessions::FetchSessions;
 use crate::groups::coordinator::Coordinator;
 use crate::runtime::blocking;
+use crate::security::Security;
+use crate::security::users::Users;
 use crate::stats::TopicStats;
 use crate::topics::Topics;
 use crate::{BrokerConfig, BrokerError};
@@ -23,6 +25,7 @@ pub struct Broker {
     pub(crate) topics: Arc<Topics>,
     pub(crate) groups: Arc<Coordinator>,
     pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) security: Security,
     stop: watch::Sender<bool>,
 }
 
@@ -37,14 +40,15 @@ impl Broker {
             crate::configs::broker::check(name, value).map_err(BrokerError::InvalidConfig)?;
         }
         let config = Arc::new(config);
-        let (topics, groups) = blocking(|| {
+        let (topics, groups, security) = blocking(|| {
             let topics = Arc::new(Topics::open(log.clone(), config.clone())?);
             let groups = Coordinator::open(&log, config.clone())?;
-            Ok::<_, BrokerError>((topics, Arc::new(groups)))
+            let security = Security::open(&topics, &config)?;
+            Ok::<_, BrokerError>((topics, Arc::new(groups), security))
         })?;
         let fetch_sessions = FetchSessions::new(config.fetch_sessions_max, config.seed);
         let stop = watch::Sender::new(false);
-        let broker = Arc::new(Broker { log, config, topics, groups, fetch_sessions, stop });
+        let broker = Arc::new(Broker { log, config, topics, groups, fetch_sessions, security, stop });
         let (groups, mut stopping) = (broker.groups.clone(), broker.stopping());
         tokio::spawn(async move {
             tokio::select! { () = groups.run() => {} _ = stopping.wait_for(|stop| *stop) => {} }
@@ -104,6 +108,11 @@ impl Broker {
     /// Groups and their offsets.
     pub fn groups(&self) -> &Arc<Coordinator> {
         &self.groups
+    }
+
+    /// Who can log in.
+    pub fn users(&self) -> &Users {
+        &self.security.users
     }
 
     /// Host and port that a client is told which reached the broker by `listener` at `local`.

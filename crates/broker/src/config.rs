@@ -45,6 +45,10 @@ pub struct BrokerConfig {
     pub retention_check_interval_ms: u64,
     /// Size from which on an internal log (topics, offsets) is written anew and its past forgotten.
     pub internal_log_bytes_max: u64,
+    /// `connections.max.reauth.ms`: how long a log-in holds before the client has to log in once more (KIP-368); 0: for ever.
+    pub connections_max_reauth_ms: i64,
+    /// `connection.failed.authentication.delay.ms`: how long the answer to a failed log-in is held back at least.
+    pub failed_authentication_delay_ms: u64,
     /// The time in milliseconds since 1970.
     pub clock: Clock,
     /// Where chance comes from (member ids); a test gives a fixed one.
@@ -70,6 +74,8 @@ impl Default for BrokerConfig {
             offsets_retention_ms: 7 * 86_400_000,
             retention_check_interval_ms: 60_000,
             internal_log_bytes_max: 16 << 20,
+            connections_max_reauth_ms: 0,
+            failed_authentication_delay_ms: 100,
             clock: Clock::system(),
             seed: fastrand::u64(..),
         }

@@ -4,7 +4,6 @@
 //! what it did before. Memory for a frame grows only as its bytes come in, an idle connection holds none.
 
 use std::collections::VecDeque;
-use std::future::pending;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,23 +13,23 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
-use millstream_protocol::codec::{DecodeError, Frame, Reader};
+use millstream_protocol::codec::{DecodeError, Frame, Reader, Writer};
 use millstream_protocol::{ApiKey, ErrorCode, RequestHeader, encode_response};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use crate::Broker;
-use crate::apis::{self, Context};
+use crate::apis::{self, Context, Entry};
 use crate::configs::listener::Listener;
+use crate::security::session::Session;
+use crate::transport::{Read, Stream};
 
 /// Bytes of a length prefix.
 const LENGTH_BYTES: usize = 4;
-/// Room made for reading at a time; a frame that is being received gets as much again as it has.
-const READ_BYTES_MIN: usize = 16 << 10;
 /// Requests that may be on their way at a time …
 const IN_FLIGHT_MAX: usize = 64;
 /// … and their bytes, beyond one request.
 const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
+/// Somebody who does nothing to log in is sent away after this.
+const LOGIN_IDLE_MAX: Duration = Duration::from_secs(30);
 /// Pieces in one write.
 const SLICES_MAX: usize = 64;
 
@@ -45,6 +44,10 @@ enum Close {
     Length(String),
     #[error("request {api} version {version} of client {client:?} is not served")]
     Unsupported { api: String, version: i16, client: String },
+    #[error("{api} of client {client:?}, which has not logged in: set its security.protocol and sasl.mechanism")]
+    NotLoggedIn { api: &'static str, client: String },
+    #[error("the session of {0} is over: the client did not log in once more (connections.max.reauth.ms)")]
+    Expired(String),
     #[error("request of {bytes} bytes cannot be read: {error}")]
     Malformed { bytes: usize, error: DecodeError },
 }
@@ -54,7 +57,8 @@ type Answer = BoxFuture<'static, Option<Frame>>;
 pub(crate) struct Connection {
     broker: Arc<Broker>,
     listener: Arc<Listener>,
-    stream: TcpStream,
+    stream: Stream,
+    session: Arc<Session>,
     peer: SocketAddr,
     local: SocketAddr,
     input: BytesMut,
@@ -67,13 +71,19 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub fn new(broker: Arc<Broker>, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let local = stream.local_addr()?;
-        Ok(Connection {
+    pub fn new(
+        broker: Arc<Broker>,
+        listener: Arc<Listener>,
+        stream: Stream,
+        peer: SocketAddr,
+        local: SocketAddr,
+        session: Arc<Session>,
+    ) -> Self {
+        Connection {
             broker,
             listener,
             stream,
+            session,
             peer,
             local,
             input: BytesMut::new(),
@@ -82,7 +92,7 @@ impl Connection {
             is_alone: false,
             output: VecDeque::new(),
             client_id: "".into(),
-        })
+        }
     }
 
     pub async fn run(mut self) {
@@ -91,11 +101,11 @@ impl Connection {
             Err(Close::Io(error)) => tracing::debug!(peer = %self.peer, %error, "connection broke"),
             Err(why) => tracing::warn!(peer = %self.peer, "connection closed: {why}"),
         }
+        self.stream.end().await;
     }
 
     async fn answer_all(&mut self) -> Result<(), Close> {
         let mut stopping = self.broker.stopping();
-        let idle_max = Duration::from_millis(self.broker.config.connections_idle_ms_max);
         loop {
             while self.may_begin() && self.begin_next()? {}
             // What is ready goes out together.
@@ -107,13 +117,15 @@ impl Connection {
                 continue;
             }
             let is_idle = self.in_flight.is_empty();
+            if is_idle && self.session.is_over() {
+                return Ok(());
+            }
             let may_read = self.may_begin();
+            let (idle_max, bytes_max) = self.limits();
             tokio::select! {
                 biased;
                 Some(answer) = self.in_flight.next(), if !is_idle => self.answered(answer),
-                filled = fill(&self.stream, &mut self.input, self.broker.config.request_bytes_max), if may_read => filled?,
-                // A request that is alone keeps this side from reading; that the client went away is seen all the same.
-                gone = peer_gone(&self.stream), if !may_read => return Err(gone),
+                came = next(&mut self.stream, &mut self.input, bytes_max, may_read) => came?,
                 _ = stopping.wait_for(|stop| *stop), if is_idle => return Ok(()),
                 () = tokio::time::sleep(idle_max), if is_idle => {
                     tracing::debug!(peer = %self.peer, "nothing happened for connections.max.idle.ms: closed");
@@ -129,6 +141,16 @@ impl Connection {
         self.output.extend(answer.into_iter().flat_map(Frame::into_pieces));
     }
 
+    /// How long nothing may happen, and how large a frame may be.
+    fn limits(&self) -> (Duration, usize) {
+        let config = &self.broker.config;
+        let idle_max = Duration::from_millis(config.connections_idle_ms_max);
+        match self.session.frame_bytes_max(config.request_bytes_max) {
+            bytes_max if bytes_max < config.request_bytes_max => (idle_max.min(LOGIN_IDLE_MAX), bytes_max),
+            bytes_max => (idle_max, bytes_max),
+        }
+    }
+
     fn may_begin(&self) -> bool {
         let bytes: usize = self.in_flight_sizes.iter().sum();
         !self.is_alone
@@ -138,12 +160,15 @@ impl Connection {
 
     /// Begins the request at the front of what came in. False: it is not whole yet, or has to wait until it is alone.
     fn begin_next(&mut self) -> Result<bool, Close> {
-        let Some(length) = frame_length(&self.input, self.broker.config.request_bytes_max)? else {
+        let Some(length) = frame_length(&self.input, self.limits().1)? else {
             return Ok(false);
         };
         let Some(body) = self.input.get(LENGTH_BYTES..LENGTH_BYTES + length) else {
             return Ok(false);
         };
+        if self.session.is_bare() {
+            return Ok(self.begin_bare(length));
+        }
         let (api_key, version) = match body {
             [a, b, c, d, ..] => (i16::from_be_bytes([*a, *b]), i16::from_be_bytes([*c, *d])),
             _ => return Err(Close::Length(format!("a frame of {length} bytes has no room for a request"))),
@@ -160,6 +185,7 @@ impl Connection {
         let header = RequestHeader::read(&mut reader).map_err(malformed)?;
         let answer = match entry {
             Some(entry) => {
+                self.check_login(entry, &header)?;
                 let client_id = header.client_id.as_deref().unwrap_or_default();
                 if *self.client_id != *client_id {
                     self.client_id = client_id.into();
@@ -171,6 +197,7 @@ impl Connection {
                     peer: self.peer,
                     local: self.local,
                     listener: self.listener.clone(),
+                    session: self.session.clone(),
                 };
                 self.is_alone = !entry.pipelined;
                 (entry.call)(context, &header, &mut reader).map_err(malformed)?
@@ -185,11 +212,41 @@ impl Connection {
         Ok(true)
     }
 
+    /// A step of a log-in without Kafka's header.
+    fn begin_bare(&mut self, length: usize) -> bool {
+        if !self.in_flight.is_empty() {
+            self.is_alone = true;
+            return false;
+        }
+        self.input.advance(LENGTH_BYTES);
+        let token = self.input.split_to(length).freeze();
+        let (session, broker) = (self.session.clone(), self.broker.clone());
+        self.is_alone = true;
+        self.in_flight_sizes.push_back(length);
+        self.in_flight.push_back(Box::pin(async move {
+            let step = session.step(&broker, &token).await.ok()?;
+            let mut writer = Writer::new();
+            writer.raw(&step.answer);
+            Some(writer.finish_framed())
+        }));
+        true
+    }
+
+    fn check_login(&self, entry: &Entry, header: &RequestHeader) -> Result<(), Close> {
+        if entry.before_login || self.session.is_in(self.broker.config.clock.now_ms()) {
+            return Ok(());
+        }
+        Err(match self.session.has_expired() {
+            true => Close::Expired(self.session.principal().to_string()),
+            false => Close::NotLoggedIn { api: entry.key.name(), client: header.client_id.clone().unwrap_or_default() },
+        })
+    }
+
     async fn write_all(&mut self) -> Result<(), Close> {
         while !self.output.is_empty() {
             let slices: Vec<IoSlice<'_>> =
                 self.output.iter().take(SLICES_MAX).map(|piece| IoSlice::new(piece)).collect();
-            let mut written = self.stream.write_vectored(&slices).await?;
+            let mut written = self.stream.write(&slices).await?;
             if written == 0 {
                 return Err(Close::Gone);
             }
@@ -204,6 +261,7 @@ impl Connection {
                 }
             }
         }
+        self.stream.flush().await?;
         Ok(())
     }
 }
@@ -244,32 +302,19 @@ fn frame_length(input: &[u8], bytes_max: usize) -> Result<Option<usize>, Close> 
     }
 }
 
-/// Reads what there is. Nothing is taken from memory before the client has sent something.
-async fn fill(stream: &TcpStream, input: &mut BytesMut, bytes_max: usize) -> Result<(), Close> {
-    loop {
-        stream.readable().await?;
-        let missing = match frame_length(input, bytes_max)? {
-            Some(length) => (LENGTH_BYTES + length).saturating_sub(input.len()),
-            None => 0,
-        };
-        input.reserve(missing.min(input.len()).max(READ_BYTES_MIN));
-        match stream.try_read_buf(input) {
-            Ok(0) => return Err(Close::Gone),
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.into()),
-        }
+/// Waits for more of a frame. A request that is alone keeps this side from reading; that the client went away is seen all the same.
+async fn next(stream: &mut Stream, input: &mut BytesMut, bytes_max: usize, may_read: bool) -> Result<(), Close> {
+    if !may_read {
+        stream.gone().await?;
+        return Err(Close::Gone);
     }
-}
-
-/// Resolves when the client has closed its side with nothing more to read.
-async fn peer_gone(stream: &TcpStream) -> Close {
-    let mut byte = [0];
-    match stream.peek(&mut byte).await {
-        Ok(0) => Close::Gone,
-        // There is another request, which waits for its turn: reading goes on after that.
-        Ok(_) => pending().await,
-        Err(error) => error.into(),
+    let missing = match frame_length(input, bytes_max)? {
+        Some(length) => (LENGTH_BYTES + length).saturating_sub(input.len()),
+        None => 0,
+    };
+    match stream.fill(input, missing).await? {
+        Read::Bytes => Ok(()),
+        Read::End => Err(Close::Gone),
     }
 }
 

@@ -19,9 +19,11 @@ mod fetch_sessions;
 pub mod groups;
 mod internal_log;
 mod runtime;
+pub mod security;
 mod server;
 mod stats;
 mod topics;
+mod transport;
 
 pub use broker::Broker;
 pub use config::BrokerConfig;

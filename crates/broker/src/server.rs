@@ -1,15 +1,17 @@
 //! Listening: a task per connection.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::Broker;
 use crate::configs::listener::Listener;
 use crate::connection::Connection;
+use crate::security::Door;
 
 /// Connections that do not end by themselves after [`Broker::stop`] are cut after this.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
@@ -25,6 +27,10 @@ impl Broker {
 
     /// As [`Broker::serve`], by one of [`BrokerConfig::listeners`](crate::BrokerConfig::listeners): clients are told what it advertises.
     pub async fn serve_listener(self: Arc<Self>, listener: Listener, socket: TcpListener) {
+        let Some(door) = self.security.door(&listener) else {
+            tracing::error!(listener = %listener.name, "not served: it is to be secured, and is none of the configuration's listeners");
+            return;
+        };
         let listener = Arc::new(listener);
         let mut stopping = self.stopping();
         let mut connections = JoinSet::new();
@@ -36,10 +42,9 @@ impl Broker {
                 Some(_) = connections.join_next() => continue,
             };
             match accepted {
-                Ok((stream, peer)) => match Connection::new(self.clone(), listener.clone(), stream, peer) {
-                    Ok(connection) => drop(connections.spawn(connection.run())),
-                    Err(error) => tracing::debug!(%peer, %error, "connection was gone at once"),
-                },
+                Ok((stream, peer)) => {
+                    drop(connections.spawn(enter(self.clone(), listener.clone(), door.clone(), stream, peer)))
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot take a connection; trying again");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -52,5 +57,12 @@ impl Broker {
             tracing::debug!(connections = connections.len(), "connections cut");
             connections.shutdown().await;
         }
+    }
+}
+
+async fn enter(broker: Arc<Broker>, listener: Arc<Listener>, door: Arc<Door>, socket: TcpStream, peer: SocketAddr) {
+    match door.enter(socket, peer.ip()).await {
+        Ok((stream, local, session)) => Connection::new(broker, listener, stream, peer, local, session).run().await,
+        Err(error) => tracing::debug!(%peer, %error, "connection was gone at once"),
     }
 }

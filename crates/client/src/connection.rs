@@ -10,13 +10,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use millstream_protocol::codec::{Frame, Writer};
 use millstream_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, Message, Request};
 use millstream_protocol::{ApiKey, ErrorCode, RequestHeader, decode_response, encode_request};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::client::TlsStream;
 
-use crate::ClientError;
+use crate::{ClientError, Security};
 
 /// How connections are made and used.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct ConnectionOptions {
     pub request_timeout: Duration,
     /// Largest answer that is read, in bytes.
     pub response_bytes_max: usize,
+    /// TLS and SASL.
+    pub security: Security,
 }
 
 impl Default for ConnectionOptions {
@@ -38,6 +41,7 @@ impl Default for ConnectionOptions {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             response_bytes_max: 128 << 20,
+            security: Security::default(),
         }
     }
 }
@@ -55,10 +59,48 @@ struct Shared {
     pending: Arc<Mutex<Pending>>,
     versions: OnceLock<HashMap<i16, (i16, i16)>>,
     reader: tokio::task::AbortHandle,
+    /// When the log-in is to be done anew: the connection then counts as closed, and the next one takes its place.
+    stale: OnceLock<Instant>,
+}
+
+/// A side of a socket, with TLS around it or without.
+enum Incoming {
+    Plain(OwnedReadHalf),
+    Tls(ReadHalf<TlsStream<TcpStream>>),
+}
+
+enum OutgoingHalf {
+    Plain(OwnedWriteHalf),
+    Tls(WriteHalf<TlsStream<TcpStream>>),
+}
+
+impl Incoming {
+    async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Incoming::Plain(half) => half.read_buf(buffer).await,
+            Incoming::Tls(half) => half.read_buf(buffer).await,
+        }
+    }
+}
+
+impl OutgoingHalf {
+    async fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            OutgoingHalf::Plain(half) => half.write_vectored(pieces).await,
+            OutgoingHalf::Tls(half) => half.write_vectored(pieces).await,
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            OutgoingHalf::Plain(_) => Ok(()),
+            OutgoingHalf::Tls(half) => half.flush().await,
+        }
+    }
 }
 
 struct Outgoing {
-    half: OwnedWriteHalf,
+    half: OutgoingHalf,
     correlation_id: i32,
     /// A write was given up in its middle: what follows would be read as its rest.
     torn: bool,
@@ -93,7 +135,18 @@ impl Connection {
     pub async fn open(address: &str, options: ConnectionOptions) -> Result<Connection, ClientError> {
         let connection = Connection::open_silent(address, options).await?;
         connection.negotiate().await?;
+        connection.log_in().await?;
         Ok(connection)
+    }
+
+    async fn log_in(&self) -> Result<(), ClientError> {
+        let Some(login) = &self.shared.options.security.login else { return Ok(()) };
+        let lifetime_ms = login.log_in(self).await?;
+        if lifetime_ms > 0 {
+            let early = Duration::from_millis(lifetime_ms as u64) * 4 / 5;
+            let _ = self.shared.stale.set(Instant::now() + early);
+        }
+        Ok(())
     }
 
     /// Connects without a word to the broker: for tests that speak raw frames. [`Connection::call`] takes the newest version known here.
@@ -104,13 +157,38 @@ impl Connection {
             .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
             .map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        let (read_half, write_half) = stream.into_split();
+        let (read_half, write_half) = match &options.security.tls {
+            None => {
+                let (read_half, write_half) = stream.into_split();
+                (Incoming::Plain(read_half), OutgoingHalf::Plain(write_half))
+            }
+            Some(tls) => {
+                let secured = timeout(options.connect_timeout, tls.connect(address, stream)).await;
+                let secured = secured.map_err(|_| failed(io::ErrorKind::TimedOut.into()))?;
+                let (read_half, write_half) = tokio::io::split(secured.map_err(|error| match error.kind() {
+                    // What rustls says itself: a certificate that is not trusted does not become so.
+                    io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                        ClientError::Tls { reason: format!("{address}: {error}") }
+                    }
+                    _ => failed(error),
+                })?);
+                (Incoming::Tls(read_half), OutgoingHalf::Tls(write_half))
+            }
+        };
         let pending = Arc::new(Mutex::new(Pending::default()));
         let reader = tokio::spawn(read_answers(read_half, pending.clone(), options.response_bytes_max)).abort_handle();
         let writer = tokio::sync::Mutex::new(Outgoing { half: write_half, correlation_id: 0, torn: false });
         let versions = OnceLock::new();
         Ok(Connection {
-            shared: Arc::new(Shared { address: address.to_owned(), options, writer, pending, versions, reader }),
+            shared: Arc::new(Shared {
+                address: address.to_owned(),
+                options,
+                writer,
+                pending,
+                versions,
+                reader,
+                stale: OnceLock::new(),
+            }),
         })
     }
 
@@ -139,8 +217,11 @@ impl Connection {
         &self.shared.address
     }
 
-    /// Whether the connection has been lost.
+    /// Whether the connection has been lost, or its log-in is about to end.
     pub fn is_closed(&self) -> bool {
+        if self.shared.stale.get().is_some_and(|stale| Instant::now() >= *stale) {
+            return true;
+        }
         lock(&self.shared.pending).closed.is_some()
     }
 
@@ -289,14 +370,14 @@ impl Connection {
     }
 }
 
-async fn write_all(half: &mut OwnedWriteHalf, frame: Frame) -> io::Result<()> {
+async fn write_all(half: &mut OutgoingHalf, frame: Frame) -> io::Result<()> {
     let mut pieces: VecDeque<Bytes> = frame.into_pieces().into();
     while !pieces.is_empty() {
         let mut slices = [IoSlice::new(&[]); 64];
         for (slice, piece) in slices.iter_mut().zip(&pieces) {
             *slice = IoSlice::new(piece);
         }
-        let mut written = half.write_vectored(&slices[..pieces.len().min(64)]).await?;
+        let mut written = half.write(&slices[..pieces.len().min(64)]).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -309,11 +390,11 @@ async fn write_all(half: &mut OwnedWriteHalf, frame: Frame) -> io::Result<()> {
             pieces.pop_front();
         }
     }
-    Ok(())
+    half.flush().await
 }
 
 /// Hands answers to those who wait until the connection ends, then tells all why.
-async fn read_answers(mut half: OwnedReadHalf, pending: Arc<Mutex<Pending>>, response_bytes_max: usize) {
+async fn read_answers(mut half: Incoming, pending: Arc<Mutex<Pending>>, response_bytes_max: usize) {
     let mut buffer = BytesMut::with_capacity(16 << 10);
     let reason = loop {
         match read_frame(&mut half, &mut buffer, response_bytes_max).await {
@@ -337,10 +418,10 @@ async fn read_answers(mut half: OwnedReadHalf, pending: Arc<Mutex<Pending>>, res
 }
 
 /// Reads one frame, without its length. Memory grows as the bytes come, not by what the length states.
-async fn read_frame(half: &mut OwnedReadHalf, buffer: &mut BytesMut, bytes_max: usize) -> io::Result<Bytes> {
+async fn read_frame(half: &mut Incoming, buffer: &mut BytesMut, bytes_max: usize) -> io::Result<Bytes> {
     const STEP_BYTES: usize = 8 << 20;
     while buffer.len() < 4 {
-        if half.read_buf(buffer).await? == 0 {
+        if half.read(buffer).await? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the broker closed the connection"));
         }
     }
@@ -352,7 +433,7 @@ async fn read_frame(half: &mut OwnedReadHalf, buffer: &mut BytesMut, bytes_max: 
     while buffer.len() < length {
         let missing = length - buffer.len();
         buffer.reserve(missing.min(STEP_BYTES.max(buffer.len())));
-        if half.read_buf(buffer).await? == 0 {
+        if half.read(buffer).await? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the broker closed the connection in an answer"));
         }
     }

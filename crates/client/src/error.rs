@@ -64,6 +64,22 @@ pub enum ClientError {
         /// The broker's words.
         message: Option<String>,
     },
+    /// TLS cannot be set up, or the broker's certificate is not trusted.
+    #[error("TLS: {reason}")]
+    Tls {
+        /// What is wrong with what.
+        reason: String,
+    },
+    /// The broker does not let this user in.
+    #[error("the broker at {address} refused the log-in of {user:?}: {reason}")]
+    Login {
+        /// Host and port.
+        address: String,
+        /// User.
+        user: String,
+        /// The broker's words, or ours about its proof.
+        reason: String,
+    },
     /// A record batch that cannot be read.
     #[error("{topic}-{partition}: {source}")]
     Batch {

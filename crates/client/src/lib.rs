@@ -36,6 +36,7 @@ mod groups;
 mod murmur2;
 mod offsets;
 mod producer;
+mod security;
 
 pub use admin::{NewTopic, ResourceKind};
 pub use cluster::{Client, ClientOptions, Topic};
@@ -46,3 +47,4 @@ pub use groups::{Group, GroupMember, GroupOffset};
 pub use murmur2::{murmur2, partition_for_key};
 pub use offsets::{Found, OffsetAt};
 pub use producer::{Delivered, Delivery, Producer, ProducerOptions, ProducerRecord};
+pub use security::{Login, Security, Tls};

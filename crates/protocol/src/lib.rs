@@ -1,5 +1,5 @@
 //! Kafka's wire format in both directions: messages ([`messages`]), what stands before them ([`header`]), record batches
-//! ([`records`]), error codes. Bytes only: no I/O, no state.
+//! ([`records`]), error codes, what is said while a client logs in ([`sasl`]). Bytes only: no I/O, no state.
 //!
 //! A frame is read with a [`codec::Reader`] and written with a [`codec::Writer`]; both share memory with the record batches inside, so that
 //! these are never copied here.
@@ -10,6 +10,7 @@ mod error_code;
 pub mod header;
 pub mod messages;
 pub mod records;
+pub mod sasl;
 
 pub use api_key::ApiKey;
 pub use error_code::ErrorCode;

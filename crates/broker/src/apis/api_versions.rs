@@ -12,6 +12,8 @@ pub(crate) struct ApiVersions;
 impl Api for ApiVersions {
     type Request = ApiVersionsRequest;
 
+    const BEFORE_LOGIN: bool = true;
+
     async fn handle(context: Context, request: ApiVersionsRequest) -> ApiVersionsResponse {
         tracing::debug!(
             peer = %context.peer,

@@ -1,6 +1,7 @@
 //! Kafka's APIs, a file each. To add one: write its file, and name it in [`TABLE`], which ApiVersions reads too.
 
 mod alter_configs;
+mod alter_user_scram_credentials;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
@@ -12,6 +13,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -29,6 +31,8 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sasl_authenticate;
+mod sasl_handshake;
 mod sync_group;
 
 use std::net::SocketAddr;
@@ -45,6 +49,7 @@ use uuid::Uuid;
 use crate::Broker;
 use crate::configs::listener::Listener;
 use crate::groups::exchange::GroupError;
+use crate::security::session::Session;
 use crate::topics::Topic;
 
 /// Every API there is, in order of its key.
@@ -62,6 +67,7 @@ pub(crate) static TABLE: &[Entry] = &[
     entry::<sync_group::SyncGroup>(),
     entry::<describe_groups::DescribeGroups>(),
     entry::<list_groups::ListGroups>(),
+    entry::<sasl_handshake::SaslHandshake>(),
     entry::<api_versions::ApiVersions>(),
     entry::<create_topics::CreateTopics>(),
     entry::<delete_topics::DeleteTopics>(),
@@ -71,11 +77,14 @@ pub(crate) static TABLE: &[Entry] = &[
     entry::<describe_configs::DescribeConfigs>(),
     entry::<alter_configs::AlterConfigs>(),
     entry::<describe_log_dirs::DescribeLogDirs>(),
+    entry::<sasl_authenticate::SaslAuthenticate>(),
     entry::<create_partitions::CreatePartitions>(),
     entry::<delete_groups::DeleteGroups>(),
     entry::<incremental_alter_configs::IncrementalAlterConfigs>(),
     entry::<list_partition_reassignments::ListPartitionReassignments>(),
     entry::<offset_delete::OffsetDelete>(),
+    entry::<describe_user_scram_credentials::DescribeUserScramCredentials>(),
+    entry::<alter_user_scram_credentials::AlterUserScramCredentials>(),
     entry::<describe_cluster::DescribeCluster>(),
     entry::<list_config_resources::ListConfigResources>(),
     entry::<describe_topic_partitions::DescribeTopicPartitions>(),
@@ -99,6 +108,9 @@ pub(crate) trait Api {
     /// happen in [`Api::handle`] itself, before the future it returns is polled.
     const PIPELINED: bool = false;
 
+    /// Served also to those who have yet to log in.
+    const BEFORE_LOGIN: bool = false;
+
     /// Whether the client waits for an answer.
     fn is_answered(_request: &Self::Request) -> bool {
         true
@@ -120,6 +132,7 @@ pub(crate) struct Entry {
     pub max: i16,
     pub advertised_since: i16,
     pub pipelined: bool,
+    pub before_login: bool,
     pub call: Call,
 }
 
@@ -130,6 +143,7 @@ const fn entry<A: Api>() -> Entry {
         max: *A::VERSIONS.end(),
         advertised_since: A::ADVERTISED_SINCE,
         pipelined: A::PIPELINED,
+        before_login: A::BEFORE_LOGIN,
         call: call::<A>,
     }
 }
@@ -160,6 +174,7 @@ pub(crate) struct Context {
     pub peer: SocketAddr,
     pub local: SocketAddr,
     pub listener: Arc<Listener>,
+    pub session: Arc<Session>,
 }
 
 impl Context {

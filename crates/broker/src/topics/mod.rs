@@ -7,6 +7,7 @@
 //! key topic/NAME      value {"id": …, "partitions": …, "configs": {…}}, none: deleted
 //! key producer-ids    value {"next": …}: the first producer id that is not taken
 //! key broker/NUMBER   value {"NAME": "VALUE", …}: configurations of the broker that were changed while it ran; without a number: of all brokers
+//! key PREFIX/…        facts that other parts keep here: see [`FACTS`]
 //! ```
 
 pub mod name;
@@ -36,6 +37,9 @@ pub(crate) const METADATA_TOPIC: &str = "__metadata";
 /// Name of the internal topic with groups and their offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
+/// What keys of other parts begin with. The topics only keep such records and give them out again, as they are.
+pub(crate) const FACTS: &[&str] = &[crate::security::FACTS];
+
 const TOPIC_KEY: &str = "topic/";
 const PRODUCER_IDS_KEY: &str = "producer-ids";
 const BROKER_KEY: &str = "broker/";
@@ -55,6 +59,8 @@ struct Changes {
     metadata: InternalLog,
     /// Next producer id to give out, and the end of the block that is taken.
     producer_ids: (i64, i64),
+    /// What other parts keep, by key.
+    facts: BTreeMap<String, Bytes>,
 }
 
 /// The topics of the broker.
@@ -75,8 +81,16 @@ impl Topics {
         let mut deleted: HashSet<Uuid> = HashSet::new();
         let mut producer_ids = ProducerIds::default();
         let mut brokers: BTreeMap<String, Settings> = BTreeMap::new();
+        let mut facts: BTreeMap<String, Bytes> = BTreeMap::new();
         metadata.replay(|offset, key, value| {
             let key = String::from_utf8_lossy(key.unwrap_or_default());
+            if FACTS.iter().any(|prefix| key.starts_with(prefix)) {
+                match value {
+                    Some(value) => facts.insert(key.into_owned(), Bytes::copy_from_slice(value)),
+                    None => facts.remove(&*key),
+                };
+                return;
+            }
             let known = match (key.strip_prefix(TOPIC_KEY), value) {
                 (Some(name), None) => {
                     deleted.extend(records.remove(name).map(|record| record.id));
@@ -107,7 +121,7 @@ impl Topics {
             let partitions = ensure_partitions(&log, &topic, record.partitions)?;
             registry.put(Topic { partitions, ..topic });
         }
-        let changes = Changes { metadata, producer_ids: (producer_ids.next, producer_ids.next) };
+        let changes = Changes { metadata, producer_ids: (producer_ids.next, producer_ids.next), facts };
         let dynamic = RwLock::new(Arc::new(dynamic));
         let topics = Topics { log, config, registry: RwLock::new(registry), dynamic, changes: Mutex::new(changes) };
         topics.mend(&deleted)?;
@@ -387,6 +401,36 @@ impl Topics {
         Ok(next)
     }
 
+    /// The facts whose keys begin so, by key. Only while the broker opens; later on, whoever keeps them knows them.
+    pub(crate) fn facts(&self, prefix: &str) -> Vec<(String, Bytes)> {
+        let changes = self.changes.try_lock().expect("nothing changes while the broker opens");
+        let from = changes.facts.range(prefix.to_string()..);
+        from.take_while(|(key, _)| key.starts_with(prefix)).map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Writes facts, or that they are no more; all or none. `apply` is called when they are durable, in the order of the records.
+    pub(crate) async fn put_facts(
+        self: &Arc<Self>,
+        facts: Vec<(String, Option<Bytes>)>,
+        apply: impl FnOnce() + Send + 'static,
+    ) -> Result<(), BrokerError> {
+        let this = self.clone();
+        to_the_end(async move {
+            let mut changes = this.changes.lock().await;
+            let records: Vec<KeyValue> = facts.iter().map(|(key, value)| (key.clone().into(), value.clone())).collect();
+            this.write(&changes, &records).await?;
+            for (key, value) in facts {
+                match value {
+                    Some(value) => changes.facts.insert(key, value),
+                    None => changes.facts.remove(&key),
+                };
+            }
+            apply();
+            Ok(())
+        })
+        .await
+    }
+
     async fn write(&self, changes: &Changes, records: &[KeyValue]) -> Result<(), BrokerError> {
         let now_ms = self.config.clock.now_ms();
         changes.metadata.append(now_ms, records).await?;
@@ -407,6 +451,7 @@ impl Topics {
             let record = TopicRecord { id: topic.id, partitions, configs: topic.overrides.clone() };
             records.push(topic_entry(&topic.name, Some(&record)));
         }
+        records.extend(changes.facts.iter().map(|(key, value)| (Bytes::from(key.clone()), Some(value.clone()))));
         let begin = changes.metadata.append(self.config.clock.now_ms(), &records).await?;
         blocking(|| changes.metadata.forget_before(begin))?;
         Ok(())

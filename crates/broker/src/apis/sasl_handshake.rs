@@ -1,0 +1,22 @@
+//! SaslHandshake: a client chooses how to show who it is.
+
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::{SaslHandshakeRequest, SaslHandshakeResponse};
+
+use super::{Api, Context};
+
+pub(crate) struct SaslHandshake;
+
+impl Api for SaslHandshake {
+    type Request = SaslHandshakeRequest;
+
+    const BEFORE_LOGIN: bool = true;
+
+    async fn handle(context: Context, request: SaslHandshakeRequest) -> SaslHandshakeResponse {
+        let chosen = context.session.handshake(&request.mechanism, context.version);
+        SaslHandshakeResponse {
+            error_code: chosen.err().unwrap_or(ErrorCode::None),
+            mechanisms: context.session.door.sasl.iter().map(|mechanism| mechanism.name().to_string()).collect(),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Who is there, and what they may do.
+//!
+//! ```text
+//! socket → transport.rs: TLS or none → session.rs: SASL, the principal → every request carries its session
+//! users.rs: credentials as records of `__metadata`       backoff.rs: failed log-ins wait
+//! ```
+//!
+//! A `Door` says what is asked of whoever comes in by a listener.
+
+mod backoff;
+pub mod certificate;
+mod distinguished_name;
+mod door;
+pub(crate) mod session;
+mod tls;
+pub mod users;
+
+pub(crate) use door::Door;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::configs::listener::{Listener, Protocol};
+use crate::topics::Topics;
+use crate::{BrokerConfig, BrokerError};
+use backoff::Backoff;
+use users::Users;
+
+/// What keys of security begin with in the log of topics.
+pub(crate) const FACTS: &str = "security/";
+
+/// Whoever a request comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Principal {
+    /// Kind: `User` is the only one that logs in.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+}
+
+impl Principal {
+    /// A user of this name.
+    pub fn user(name: impl Into<String>) -> Principal {
+        Principal { kind: "User".to_owned(), name: name.into() }
+    }
+
+    /// Somebody who did not say who they are, as Kafka names them.
+    pub fn anonymous() -> Principal {
+        Principal::user("ANONYMOUS")
+    }
+
+    /// `KIND:NAME`.
+    pub fn parse(text: &str) -> Option<Principal> {
+        let (kind, name) = text.split_once(':')?;
+        (!kind.is_empty() && !name.is_empty()).then(|| Principal { kind: kind.to_owned(), name: name.to_owned() })
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.name)
+    }
+}
+
+/// All that the broker keeps of it.
+#[derive(Debug)]
+pub(crate) struct Security {
+    pub users: Users,
+    pub backoff: Mutex<Backoff>,
+    /// By the listeners' names.
+    doors: BTreeMap<String, Arc<Door>>,
+}
+
+impl Security {
+    /// Reads what is kept. Blocks.
+    pub fn open(topics: &Arc<Topics>, config: &BrokerConfig) -> Result<Self, BrokerError> {
+        let users = Users::open(topics.clone())?;
+        let mut doors = BTreeMap::new();
+        for listener in config.listeners().map_err(BrokerError::InvalidConfig)? {
+            let door = Door::new(listener.protocol, config)?;
+            if door.asks_for_login() && users.list().is_empty() {
+                tracing::warn!(listener = %listener.name, "there are no users yet: nobody can log in");
+            }
+            doors.insert(listener.name, Arc::new(door));
+        }
+        Ok(Security { users, backoff: Mutex::default(), doors })
+    }
+
+    /// The door of a listener; `None`: it is to be secured, and the configuration does not know it.
+    pub fn door(&self, listener: &Listener) -> Option<Arc<Door>> {
+        match listener.protocol {
+            Protocol::Plaintext => Some(Arc::default()),
+            _ => self.doors.get(&listener.name).cloned(),
+        }
+    }
+}
