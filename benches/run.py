@@ -8,6 +8,7 @@ Each figure is of whole processes: wall time from start to exit, CPU seconds (us
 peak resident set of the largest process. Results land in benches/results.json and, as a table, on stdout.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -181,9 +182,9 @@ def run_backlog(partitions):
             assert table(folder / "lake" / "station_traffic") == expected, "rows differ from the independent sum"
         theirs = []
         script = millstream.ROOT / "tests/peers/spark/spark"
-        if subprocess.run([script, "setup"], capture_output=True).returncode == 0:
+        if there("spark"):
             with millstream.Server("broker", "--data", work / "filled", log=work / "serve.log") as broker:
-                for i in range(PEER_RUNS if partitions == 1 else 1):
+                for i in range(PEER_RUNS):
                     env = {**os.environ, "WORK": str(work / f"spark{i}")}
                     theirs.append(measured([script, "run", folder, broker.kafka], env=env))
                     say("spark", theirs[-1])
@@ -191,46 +192,126 @@ def run_backlog(partitions):
         return {"millstream": rate(ours), **({"spark": rate(theirs)} if theirs else {})}
 
 
+class Kafka:
+    """A real Apache Kafka on a port of its own, formatted before the clock starts."""
+
+    SCRIPT = millstream.ROOT / "tests/peers/kafka/kafka"
+    PORT = 19492
+
+    def __init__(self, folder):
+        self.folder, self.address = folder, f"127.0.0.1:{self.PORT}"
+        subprocess.run([self.SCRIPT, "start", folder, str(self.PORT)], check=True, stdout=subprocess.DEVNULL)
+        self.pid = int((folder / "pid").read_text())
+
+    def stop(self):
+        subprocess.run([self.SCRIPT, "stop", self.folder], check=True)
+
+
+def there(name):
+    """Is the peer there, or can it be fetched?"""
+    script = millstream.ROOT / f"tests/peers/{name}/{name}"
+    return subprocess.run([script, "setup"], capture_output=True).returncode == 0
+
+
+def tree(pid, of):
+    return sum(of(p) for p in [pid, *children(pid)])
+
+
+def pass_through(address, pids, runs):
+    once = lambda: millstream.run("bench-passthrough", "--bootstrap", address, "--from", "plain", "--to", "passed", "--rate", 1000, "--seconds", 10)
+    once()  # warms up, above all the JVM
+    before = sum(tree(pid, cpu_seconds) for pid in pids)
+    each = []
+    for _ in range(runs):
+        each.append(json.loads(once().stdout))
+        say(address, each[-1])
+    used = sum(tree(pid, cpu_seconds) for pid in pids) - before
+    return {**medians(each), "rss_mb": sum(tree(pid, lambda p: status(p, "VmHWM")) for pid in pids) / 1024, "cpu_s": used / runs}
+
+
+def resting(pids):
+    """Memory and CPU of processes that have nothing to do, over 20 seconds."""
+    before = sum(tree(pid, cpu_seconds) for pid in pids)
+    time.sleep(20)
+    used = sum(tree(pid, cpu_seconds) for pid in pids) - before
+    return {"rss_mb": sum(tree(pid, lambda p: status(p, "VmRSS")) for pid in pids) / 1024, "cpu_percent": used / 20 * 100}
+
+
+@contextlib.contextmanager
+def kafka_and_spark(work):
+    """A real Kafka, and a real Spark that copies one of its topics into another; the pids of both."""
+    kafka = Kafka(work / "kafka")
+    try:
+        from confluent_kafka.admin import AdminClient, NewTopic
+
+        admin = AdminClient({"bootstrap.servers": kafka.address})
+        for topic in admin.create_topics([NewTopic(name, 1, 1) for name in ("plain", "passed")]).values():
+            topic.result()
+        script = millstream.ROOT / "tests/peers/spark/spark"
+        with open(work / "spark.log", "wb") as log:
+            spark = subprocess.Popen([script, "submit", HERE / "spark_passthrough.py", kafka.address, "plain", "passed", work / "checkpoint"],
+                                     stdout=log, stderr=log, start_new_session=True)
+        try:
+            time.sleep(30)
+            yield kafka.address, kafka.pid, spark.pid
+        finally:
+            os.killpg(spark.pid, signal.SIGTERM)
+            spark.wait()
+    finally:
+        kafka.stop()
+
+
 def latency():
     """Pass-through topic to topic at 1,000 records a second: ms from send to receipt of the record that came out."""
     with tempfile.TemporaryDirectory(prefix="millstream-bench-") as tmp:
         work = pathlib.Path(tmp)
         folder = project(work, "bench", PASS)
-        runs = []
         with millstream.Server("up", folder, log=work / "up.log") as up:
-            before = cpu_seconds(up.process.pid)
-            for _ in range(RUNS):
-                done = millstream.run("bench-passthrough", "--bootstrap", up.kafka, "--from", "plain", "--to", "passed", "--rate", 1000, "--seconds", 10)
-                runs.append(json.loads(done.stdout))
-                say("millstream", runs[-1])
-            used = cpu_seconds(up.process.pid) - before
-            return {"millstream": {**medians(runs), "rss_mb": status(up.process.pid, "VmHWM") / 1024, "cpu_s": used / RUNS}}
+            figures = {"millstream": pass_through(up.kafka, [up.process.pid], RUNS)}
+        if there("kafka") and there("spark"):
+            with kafka_and_spark(work) as (address, kafka, spark):
+                figures["kafka+spark"] = pass_through(address, [kafka, spark], PEER_RUNS)
+        return figures
 
 
 def start():
-    """`up` from exec to the first acknowledged record (our client), and to a page that answers."""
-    runs = []
+    """From exec to the first acknowledged record (our client), and to a page that answers."""
+    from confluent_kafka import Producer
+
+    ours, theirs = [], []
     with tempfile.TemporaryDirectory(prefix="millstream-bench-") as tmp:
         work = pathlib.Path(tmp)
         for i in range(RUNS):
             folder = project(work, f"bench{i}", PASS)
             done = millstream.run("bench-start", folder)
-            runs.append(json.loads(done.stdout))
-            say("millstream", runs[-1])
-    return {"millstream": medians(runs)}
+            ours.append(json.loads(done.stdout))
+            say("millstream", ours[-1])
+        if there("kafka"):
+            Kafka(work / "kafka").stop()
+            for _ in range(PEER_RUNS):
+                began = time.monotonic()
+                kafka = Kafka(work / "kafka")
+                producer = Producer({"bootstrap.servers": kafka.address, "acks": "all"})
+                producer.produce("first", b"record")
+                assert producer.flush(60) == 0
+                theirs.append({"first_ack_ms": (time.monotonic() - began) * 1000})
+                say("kafka", theirs[-1])
+                kafka.stop()
+    return {"millstream": medians(ours), **({"kafka": medians(theirs)} if theirs else {})}
 
 
 def idle():
-    """`up` with a pipeline and nothing to do, for 20 seconds after it has settled."""
+    """`up` with a pipeline and nothing to do, after it has settled; Kafka with a topic, Spark with a query that waits for rows."""
     with tempfile.TemporaryDirectory(prefix="millstream-bench-") as tmp:
         work = pathlib.Path(tmp)
         folder = project(work, "bench", STATIONS)
         with millstream.Server("up", folder, log=work / "up.log") as up:
             time.sleep(5)
-            before = cpu_seconds(up.process.pid)
-            time.sleep(20)
-            used = cpu_seconds(up.process.pid) - before
-            return {"millstream": {"rss_mb": status(up.process.pid, "VmRSS") / 1024, "cpu_percent": used / 20 * 100}}
+            figures = {"millstream": resting([up.process.pid])}
+        if there("kafka") and there("spark"):
+            with kafka_and_spark(work) as (_, kafka, spark):
+                figures |= {"kafka": resting([kafka]), "spark": resting([spark])}
+        return figures
 
 
 BENCHES = {"run-1": lambda: run_backlog(1), "run-4": lambda: run_backlog(4), "latency": latency, "start": start, "idle": idle}
