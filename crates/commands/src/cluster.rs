@@ -13,6 +13,7 @@ pub struct Cluster {
         long,
         short = 'b',
         global = true,
+        help_heading = "Connection",
         value_name = "HOST:PORT",
         default_value = "127.0.0.1:9092",
         env = "KAFKA_BOOTSTRAP"

@@ -23,8 +23,6 @@ Examples:
 pub struct Configs {
     #[command(flatten)]
     cluster: Cluster,
-    #[command(flatten)]
-    listing: Listing,
     #[command(subcommand)]
     action: Action,
 }
@@ -47,6 +45,8 @@ enum Action {
         /// What each setting means
         #[arg(long)]
         explain: bool,
+        #[command(flatten)]
+        listing: Listing,
     },
     /// Change settings; they hold at once
     Set {
@@ -113,6 +113,7 @@ pub const COLUMNS: &[Column] = &[text("setting"), text("value"), text("source")]
 pub fn cells(setting: &Setting) -> Vec<String> {
     let value = match &setting.value {
         _ if setting.sensitive => "(hidden)".to_owned(),
+        Some(value) if value.is_empty() => "(empty)".to_owned(),
         Some(value) => human::setting(&setting.name, value),
         None => "-".to_owned(),
     };
@@ -153,7 +154,7 @@ async fn described(
 pub async fn run(args: &Configs, screen: &mut Screen) -> Result<(), CommandError> {
     let client = args.cluster.connect().await?;
     match &args.action {
-        Action::Get { kind, name, settings: wanted, own, explain } => {
+        Action::Get { kind, name, settings: wanted, own, explain, listing } => {
             let (kind, name) = resource(&client, *kind, name).await?;
             let mut settings = described(&client, kind, &name, *explain).await?;
             if let Some(unknown) = wanted.iter().find(|wanted| settings.iter().all(|s| s.name != **wanted)) {
@@ -163,12 +164,12 @@ pub async fn run(args: &Configs, screen: &mut Screen) -> Result<(), CommandError
             }
             settings
                 .retain(|setting| (wanted.is_empty() || wanted.contains(&setting.name)) && (!own || setting.is_own()));
-            if settings.is_empty() && screen.tabular(args.listing) {
+            if settings.is_empty() && screen.tabular(*listing) {
                 screen.note("all settings have their defaults");
                 return Ok(());
             }
-            if *explain && screen.tabular(args.listing) {
-                return screen.list(args.listing, &settings, EXPLAINED, |setting| {
+            if *explain && screen.tabular(*listing) {
+                return screen.list(*listing, &settings, EXPLAINED, |setting| {
                     let meaning = setting.meaning.clone().unwrap_or_default();
                     cells(setting)
                         .into_iter()
@@ -176,7 +177,7 @@ pub async fn run(args: &Configs, screen: &mut Screen) -> Result<(), CommandError
                         .collect()
                 });
             }
-            screen.list(args.listing, &settings, COLUMNS, cells)
+            screen.list(*listing, &settings, COLUMNS, cells)
         }
         Action::Set { kind, name, settings } => {
             let (kind, name) = resource(&client, *kind, name).await?;

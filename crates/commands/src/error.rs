@@ -49,7 +49,7 @@ pub enum CommandError {
     },
     /// A group whose members would not notice, or undo, a change.
     #[error(
-        "group '{name}' is {state} with {members} members: stop them first; a group's offsets can be set only while nobody reads with it"
+        "group '{name}' is {state} and has {}: stop them first; a group can be changed only while nobody is in it", crate::human::count(*.members as i64, "member")
     )]
     GroupInUse {
         /// Its name.

@@ -42,6 +42,13 @@ pub fn size(bytes: i64) -> String {
     }
 }
 
+/// `64 MiB`, where it is a whole number of them: what people set.
+fn binary_size(bytes: i64) -> Option<String> {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let (power, unit) = units.into_iter().find(|(power, _)| bytes % (1 << power) == 0)?;
+    Some(format!("{} {unit}", bytes >> power))
+}
+
 /// `250 ms`, `3.2 s`, `4 m 10 s`, `2 h 5 m`, `3 d 4 h`: the two largest units.
 pub fn duration(ms: i64) -> String {
     let seconds = ms / 1000;
@@ -91,8 +98,11 @@ pub fn styled(text: &str, style: &str, colour: bool) -> String {
 /// A setting's value, and what it means where its name tells the unit: `604800000 (7 d)`.
 pub fn setting(name: &str, value: &str) -> String {
     let meaning = match value.parse::<i64>() {
+        Ok(i64::MAX) => "no limit".to_owned(),
         Ok(ms) if name.ends_with(".ms") && (1000..i64::MAX / 2).contains(&ms) => duration(ms),
-        Ok(bytes) if name.ends_with(".bytes") && (1000..i64::MAX / 2).contains(&bytes) => size(bytes),
+        Ok(bytes) if name.ends_with(".bytes") && (1000..i64::MAX / 2).contains(&bytes) => {
+            binary_size(bytes).unwrap_or_else(|| size(bytes))
+        }
         _ => return value.to_owned(),
     };
     format!("{value} ({meaning})")
@@ -156,7 +166,9 @@ mod tests {
     fn settings_take_and_show_units() {
         assert_eq!(setting("retention.ms", "604800000"), "604800000 (7 d)");
         assert_eq!(setting("retention.ms", "-1"), "-1");
-        assert_eq!(setting("segment.bytes", "1073741824"), "1073741824 (1.1 GB)");
+        assert_eq!(setting("segment.bytes", "1073741824"), "1073741824 (1 GiB)");
+        assert_eq!(setting("max.message.bytes", "1048588"), "1048588 (1.0 MB)");
+        assert_eq!(setting("max.compaction.lag.ms", "9223372036854775807"), "9223372036854775807 (no limit)");
         assert_eq!(setting("cleanup.policy", "delete"), "delete");
         let cases = [("retention.ms", "7d", "604800000"), ("retention.ms", "-1", "-1"), ("retention.ms", "12", "12")];
         let more = [("segment.bytes", "1GiB", "1073741824"), ("segment.bytes", "64k", "65536"), ("x", "7d", "7d")];

@@ -8,14 +8,14 @@ use serde::Serialize;
 use crate::table::{Column, table};
 use crate::{CommandError, human};
 
-/// Flags of every listing.
+/// Flags of what lists and describes.
 #[derive(Debug, Args, Clone, Copy, Default)]
 pub struct Listing {
     /// One JSON object a line (the default where the output is no terminal)
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub json: bool,
     /// A table, also where the output is no terminal
-    #[arg(long, global = true, conflicts_with = "json")]
+    #[arg(long, conflicts_with = "json")]
     pub table: bool,
 }
 

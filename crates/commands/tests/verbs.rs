@@ -145,7 +145,7 @@ async fn topics_are_made_listed_described_changed_and_deleted() {
     let changed = server.run("topics alter a --partitions 4 --config segment.bytes=64MiB --unset retention.ms").await;
     assert_eq!(
         changed.notes,
-        "a: segment.bytes = 67108864 (67 MB)\na: retention.ms has its default again\na has 4 partitions now\n"
+        "a: segment.bytes = 67108864 (64 MiB)\na: retention.ms has its default again\na has 4 partitions now\n"
     );
     assert!(server.run("topics alter a").await.error.unwrap().contains("nothing to change"));
     assert!(server.run("topics delete a").await.error.unwrap().contains("--yes"));
@@ -190,7 +190,7 @@ async fn lines_keys_headers_and_wrong_input() {
     let server = Server::start().await;
     let missing = server.with("produce t", "x\n").await.error.unwrap();
     assert!(missing.contains("millstream topics create t"), "{missing}");
-    let sent = server.with("produce t --create --key-separator : -H a=1 -H b=2 --acks 1", "k:v\nplain\n").await;
+    let sent = server.with("produce t --create --key-separator : -H a=1 -H b=2", "k:v\nplain\n").await;
     assert_eq!(sent.error, None);
     let records = server.run("consume t").await.json();
     assert_eq!((&records[0]["key"], &records[0]["value"]), (&"k".into(), &"v".into()));

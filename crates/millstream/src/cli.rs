@@ -6,11 +6,17 @@ use clap::{Args, Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
 First steps:
-  millstream up examples/turnstiles     a stream of events, windowed files in examples/turnstiles/lake, a live page
+  millstream up examples/turnstiles     events, windowed files in its lake folder, a page
   millstream init rides                 a project of your own in ./rides
   millstream dry-run rides              checks its SQL without running it
   millstream up rides                   runs it until Ctrl-C, with a Kafka broker on 127.0.0.1:9092
   millstream run rides                  works off what is there, then exits
+
+With any Kafka, ours or another (--bootstrap HOST:PORT):
+  millstream topics list                partitions, records, size, newest record
+  millstream consume visits -f          records as they come; in a pipe, a JSON object a line
+  millstream produce visits FILE        lines, JSON or CSV into a topic
+  millstream groups describe GROUP      how far a consumer is behind, in records and in time
 
 Point any Kafka client at 127.0.0.1:9092 while `up` or `broker` runs.";
 
@@ -43,6 +49,10 @@ pub enum Command {
     Broker(Broker),
     /// Send a csv, json or text file (.gz too) into a topic, at the pace of its time column if you like
     Replay(Replay),
+    #[command(flatten)]
+    Kafka(millstream_commands::Command),
+    /// Print what makes a shell complete these commands: source <(millstream completions bash)
+    Completions(Completions),
     /// Latency from one topic to another through a running pipeline, as JSON
     #[command(hide = true)]
     BenchPassthrough(BenchPassthrough),
@@ -157,6 +167,13 @@ pub struct Replay {
     /// Partitions of the topic if it is made now
     #[arg(long, default_value_t = 1)]
     pub partitions: i32,
+}
+
+/// `millstream completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
 }
 
 /// `millstream bench-passthrough`.

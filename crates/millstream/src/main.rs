@@ -16,11 +16,12 @@ mod sources;
 mod up;
 mod views;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use millstream_commands::Screen;
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
@@ -54,6 +55,17 @@ fn start(cli: Cli) -> Result<()> {
     match &cli.command {
         Command::Init(args) => return init::init(args),
         Command::DryRun(args) => return settings::dry_run(args),
+        Command::Completions(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "millstream", &mut script);
+            return std::io::stdout().write_all(&script).context("the output cannot be written");
+        }
+        Command::Kafka(command) => {
+            let sockets = runtime("sockets")?;
+            let done = sockets.block_on(millstream_commands::run(command, &mut Screen::of_process()));
+            sockets.shutdown_background();
+            return Ok(done?);
+        }
         _ => {}
     }
     // Sockets on one runtime, queries on another: a heavy query never delays a produce.
@@ -66,7 +78,7 @@ fn start(cli: Cli) -> Result<()> {
         Command::Replay(args) => sockets.block_on(replay::replay(args)),
         Command::BenchPassthrough(args) => sockets.block_on(bench::passthrough(args)),
         Command::BenchStart(args) => sockets.block_on(bench::start(args)),
-        Command::Init(_) | Command::DryRun(_) => Ok(()),
+        Command::Init(_) | Command::DryRun(_) | Command::Completions(_) | Command::Kafka(_) => Ok(()),
     };
     // Nothing that is worth waiting for is left: what matters was awaited.
     queries.shutdown_background();

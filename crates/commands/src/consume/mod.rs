@@ -21,7 +21,7 @@ use crate::{Cluster, CommandError, Screen, human};
 const EXAMPLES: &str = "\
 Examples:
   millstream consume orders                        everything that is there now, then ends
-  millstream consume orders -f                     the last 10 records, then what comes, until Ctrl-C
+  millstream consume orders -f                     the last 10 records, then what comes
   millstream consume orders --last 5               the newest five over all partitions
   millstream consume orders --since 10m            the last ten minutes
   millstream consume orders --since 2026-01-31T08:00 --until 2026-01-31T09:00

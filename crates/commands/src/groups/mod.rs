@@ -14,7 +14,7 @@ use crate::{Cluster, CommandError, Screen, human};
 
 const EXAMPLES: &str = "\
 Examples:
-  millstream groups list                              every group with its lag in records and in time
+  millstream groups list                              every group, and how far it is behind
   millstream groups describe billing                  members, and how far each partition is behind
   millstream groups reset billing --to earliest       shows what would change
   millstream groups reset billing --to -1h --execute  reads the last hour again
@@ -27,8 +27,6 @@ Examples:
 pub struct Groups {
     #[command(flatten)]
     cluster: Cluster,
-    #[command(flatten)]
-    listing: Listing,
     #[command(subcommand)]
     action: Action,
 }
@@ -37,7 +35,7 @@ pub struct Groups {
 enum Action {
     /// All groups: state, members, lag in records and in time
     #[command(visible_alias = "ls")]
-    List,
+    List(Listing),
     /// Members of groups, and how far each partition is behind
     ///
     /// "behind" is the age of the next record that the group has not committed: how long its data has been waiting.
@@ -45,6 +43,8 @@ enum Action {
         /// Groups
         #[arg(required = true, value_name = "GROUP")]
         groups: Vec<String>,
+        #[command(flatten)]
+        listing: Listing,
     },
     /// Set a group's offsets: shows what would change, and does it with --execute
     ///
@@ -66,9 +66,9 @@ enum Action {
 pub async fn run(args: &Groups, screen: &mut Screen) -> Result<(), CommandError> {
     let client = args.cluster.connect().await?;
     match &args.action {
-        Action::List => list::run(&client, args.listing, screen).await,
-        Action::Describe { groups } => describe::run(&client, args.listing, groups, screen).await,
-        Action::Reset(reset) => reset::run(&client, args.listing, reset, screen).await,
+        Action::List(listing) => list::run(&client, *listing, screen).await,
+        Action::Describe { groups, listing } => describe::run(&client, *listing, groups, screen).await,
+        Action::Reset(reset) => reset::run(&client, reset, screen).await,
         Action::Delete { groups, yes } => {
             for group in groups {
                 let found = find(&client, group).await?;

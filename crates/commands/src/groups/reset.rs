@@ -29,6 +29,8 @@ pub struct Reset {
     /// Do it; otherwise it is only shown
     #[arg(long)]
     execute: bool,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// Where offsets go.
@@ -70,7 +72,7 @@ struct Change {
 }
 
 /// Shows the plan, and does it.
-pub async fn run(client: &Client, listing: Listing, args: &Reset, screen: &mut Screen) -> Result<(), CommandError> {
+pub async fn run(client: &Client, args: &Reset, screen: &mut Screen) -> Result<(), CommandError> {
     let place = Place::parse(&args.to, screen.now()).map_err(CommandError::Usage)?;
     let group = client.group(&args.group).await?;
     if group.state == DEAD && args.topics.is_empty() {
@@ -108,7 +110,7 @@ pub async fn run(client: &Client, listing: Listing, args: &Reset, screen: &mut S
         let offset = |c: &Change| GroupOffset { topic: c.topic.clone(), partition: c.partition, offset: c.new };
         client.commit_group_offsets(&args.group, &changes.iter().map(offset).collect::<Vec<_>>()).await?;
     }
-    screen.list(listing, &changes, COLUMNS, cells)?;
+    screen.list(args.listing, &changes, COLUMNS, cells)?;
     screen.flush()?;
     screen.note(match args.execute {
         true => "done",

@@ -27,8 +27,6 @@ Examples:
 pub struct Topics {
     #[command(flatten)]
     cluster: Cluster,
-    #[command(flatten)]
-    listing: Listing,
     #[command(subcommand)]
     action: Action,
 }
@@ -43,6 +41,8 @@ enum Action {
         /// Internal topics too
         #[arg(long, short = 'a')]
         all: bool,
+        #[command(flatten)]
+        listing: Listing,
     },
     /// Partitions of topics with their offsets and sizes, and the settings that were changed
     Describe {
@@ -52,6 +52,8 @@ enum Action {
         /// All settings, not only those that were changed
         #[arg(long, short = 'a')]
         all: bool,
+        #[command(flatten)]
+        listing: Listing,
     },
     /// Create topics
     Create {
@@ -112,8 +114,8 @@ pub fn assignment(text: &str) -> Result<(String, String), String> {
 pub async fn run(args: &Topics, screen: &mut Screen) -> Result<(), CommandError> {
     let client = args.cluster.connect().await?;
     match &args.action {
-        Action::List { pattern, all } => list::run(&client, args.listing, pattern.as_deref(), *all, screen).await,
-        Action::Describe { topics, all } => describe::run(&client, args.listing, topics, *all, screen).await,
+        Action::List { pattern, all, listing } => list::run(&client, *listing, pattern.as_deref(), *all, screen).await,
+        Action::Describe { topics, all, listing } => describe::run(&client, *listing, topics, *all, screen).await,
         Action::Create { topics, partitions, replication_factor, configs, if_missing } => {
             for name in topics {
                 let mut topic = NewTopic::new(name, partitions.unwrap_or(-1));
