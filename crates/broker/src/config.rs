@@ -9,6 +9,7 @@ use crate::BrokerError;
 use crate::configs::broker;
 use crate::configs::listener::Listener;
 use crate::configs::properties::Setting;
+use crate::groups::consumer::assignor::Assignor;
 
 /// Options of a broker. [`BrokerConfig::default`] is Kafka's defaults, with one partition and durable appends.
 #[derive(Clone)]
@@ -37,6 +38,14 @@ pub struct BrokerConfig {
     pub group_max_session_timeout_ms: i32,
     /// `group.max.size`: most members of a group.
     pub group_max_size: usize,
+    /// `group.consumer.session.timeout.ms`: silence after which a member of a group of the new protocol is removed.
+    pub group_consumer_session_timeout_ms: i32,
+    /// `group.consumer.heartbeat.interval.ms`: how often such members are told to show themselves.
+    pub group_consumer_heartbeat_interval_ms: i32,
+    /// `group.consumer.max.size`: most members of such a group.
+    pub group_consumer_max_size: usize,
+    /// `group.consumer.assignors`: the default first.
+    pub group_consumer_assignors: Vec<Assignor>,
     /// `offset.metadata.max.bytes`: longest note of a committed offset.
     pub offset_metadata_bytes_max: usize,
     /// `offsets.retention.minutes`, in milliseconds: how long offsets of a group without members are kept.
@@ -70,6 +79,10 @@ impl Default for BrokerConfig {
             group_min_session_timeout_ms: 6_000,
             group_max_session_timeout_ms: 1_800_000,
             group_max_size: i32::MAX as usize,
+            group_consumer_session_timeout_ms: 45_000,
+            group_consumer_heartbeat_interval_ms: 5_000,
+            group_consumer_max_size: i32::MAX as usize,
+            group_consumer_assignors: vec![Assignor::Uniform, Assignor::Range],
             offset_metadata_bytes_max: 4096,
             offsets_retention_ms: 7 * 86_400_000,
             retention_check_interval_ms: 60_000,

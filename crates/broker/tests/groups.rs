@@ -6,6 +6,7 @@ use bytes::Bytes;
 use common::*;
 use millstream_broker::BrokerConfig;
 use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::consumer_group_heartbeat::RequestedTopicPartitions;
 use millstream_protocol::messages::join_group::JoinGroupRequestProtocol;
 use millstream_protocol::messages::leave_group::MemberIdentity;
 use millstream_protocol::messages::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -267,4 +268,89 @@ async fn a_member_that_waits_does_not_hold_up_the_end_of_the_broker() {
     server.stop().await;
     assert!(began.elapsed().as_secs() < 2);
     assert_eq!(waiting.await.expect("answered").error_code, ErrorCode::CoordinatorNotAvailable);
+}
+
+/// A heartbeat of a member that joins or goes on, subscribed to topic `t`.
+async fn show(client: &mut Connection, member: &str, epoch: i32, owned: &[i32]) -> ConsumerGroupHeartbeatResponse {
+    let id = client.metadata(Some(&["t"])).await.topics[0].topic_id;
+    let owned = (!owned.is_empty()).then(|| RequestedTopicPartitions { topic_id: id, partitions: owned.to_vec() });
+    let request = ConsumerGroupHeartbeatRequest {
+        group_id: "g".into(),
+        member_id: member.into(),
+        member_epoch: epoch,
+        rebalance_timeout_ms: 60_000,
+        subscribed_topic_names: Some(vec!["t".into()]),
+        topic_partitions: Some(owned.into_iter().collect()),
+        ..ConsumerGroupHeartbeatRequest::default()
+    };
+    client.call(1, request).await
+}
+
+fn assigned(answer: &ConsumerGroupHeartbeatResponse) -> Vec<i32> {
+    let topics = answer.assignment.iter().flat_map(|all| &all.topic_partitions);
+    topics.flat_map(|topic| topic.partitions.iter().copied()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_of_the_new_protocol_hands_partitions_over_and_survives_a_restart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.create("t", 4, &[]).await;
+    let first = show(&mut client, "a", 0, &[]).await;
+    assert_eq!((first.error_code, assigned(&first)), (ErrorCode::None, vec![0, 1, 2, 3]));
+    assert_eq!(first.heartbeat_interval_ms, 5000);
+    let second = show(&mut client, "b", 0, &[]).await;
+    assert_eq!((second.error_code, assigned(&second)), (ErrorCode::None, vec![]));
+    let gives = show(&mut client, "a", first.member_epoch, &[0, 1, 2, 3]).await;
+    let keeps = assigned(&gives);
+    assert_eq!((keeps.len(), gives.member_epoch), (2, first.member_epoch));
+    let commit = |member: &str, epoch| OffsetCommitRequest {
+        group_id: "g".into(),
+        member_id: member.into(),
+        generation_id_or_member_epoch: epoch,
+        topics: vec![OffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![OffsetCommitRequestPartition { committed_offset: 5, ..Default::default() }],
+            ..Default::default()
+        }],
+        ..OffsetCommitRequest::default()
+    };
+    for (member, epoch, code) in [
+        ("a", gives.member_epoch, ErrorCode::None),
+        ("a", gives.member_epoch + 1, ErrorCode::StaleMemberEpoch),
+        ("c", gives.member_epoch, ErrorCode::UnknownMemberId),
+    ] {
+        let answer = client.call(9, commit(member, epoch)).await;
+        assert_eq!(answer.topics[0].partitions[0].error_code, code, "{member} {epoch}");
+    }
+    server.stop().await;
+
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    let gave = show(&mut client, "a", gives.member_epoch, &keeps).await;
+    assert_eq!(gave.error_code, ErrorCode::None);
+    let gets = show(&mut client, "b", second.member_epoch, &[]).await;
+    let mut all = [keeps, assigned(&gets)].concat();
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 2, 3]);
+    let request = ConsumerGroupDescribeRequest { group_ids: vec!["g".into(), "h".into()], ..Default::default() };
+    let groups = client.call(1, request).await.groups;
+    assert_eq!((groups[0].group_state.as_str(), groups[0].members.len()), ("Stable", 2));
+    assert_eq!(groups[1].error_code, ErrorCode::GroupIdNotFound);
+    let list = |kind: &str| ListGroupsRequest { types_filter: vec![kind.into()], ..Default::default() };
+    assert_eq!(client.call(5, list("consumer")).await.groups.len(), 1);
+    assert_eq!(client.call(5, list("Classic")).await.groups.len(), 0);
+    // The classic protocol has no place in it while there are members, and has it when they left.
+    assert_eq!(join(&mut client, "").await.error_code, ErrorCode::InconsistentGroupProtocol);
+    for leaves in ["a", "b"] {
+        assert_eq!(show(&mut client, leaves, -1, &[]).await.error_code, ErrorCode::None);
+    }
+    member(&mut client).await;
+    assert_eq!(show(&mut client, "a", 0, &[]).await.error_code, ErrorCode::GroupIdNotFound);
+    server.stop().await;
+    let server = Server::start(dir.path()).await;
+    let listed = server.connect().await.call(5, ListGroupsRequest::default()).await.groups;
+    assert_eq!((listed.len(), listed[0].group_type.as_str()), (1, "classic"));
+    server.stop().await;
 }

@@ -2,10 +2,13 @@
 //! silently stops compressing.
 
 use millstream_protocol::ErrorCode;
-use millstream_protocol::messages::api_versions::ApiVersion;
+use millstream_protocol::messages::api_versions::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use millstream_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
 use super::{Api, Context, TABLE};
+
+/// Features that clients look for, with their level.
+const FEATURES: &[(&str, i16)] = &[("group.version", 1)];
 
 pub(crate) struct ApiVersions;
 
@@ -36,5 +39,22 @@ pub(crate) fn response(error_code: ErrorCode) -> ApiVersionsResponse {
             max_version: entry.max,
         })
         .collect();
-    ApiVersionsResponse { error_code, api_keys, ..ApiVersionsResponse::default() }
+    let features = FEATURES.iter();
+    ApiVersionsResponse {
+        error_code,
+        api_keys,
+        supported_features: features
+            .clone()
+            .map(|(name, max)| SupportedFeatureKey { name: name.to_string(), min_version: 0, max_version: *max })
+            .collect(),
+        finalized_features_epoch: 0,
+        finalized_features: features
+            .map(|(name, max)| FinalizedFeatureKey {
+                name: name.to_string(),
+                max_version_level: *max,
+                min_version_level: *max,
+            })
+            .collect(),
+        ..ApiVersionsResponse::default()
+    }
 }

@@ -5,6 +5,7 @@ use millstream_protocol::messages::describe_groups::{DescribedGroup, DescribedGr
 use millstream_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 
 use super::{Api, Context, operations};
+use crate::groups::coordinator::{GroupDescription, GroupKind};
 
 /// From here on a group that is not there is an error (KIP-1043); before, it is one that is dead.
 const NOT_FOUND_SINCE: i16 = 6;
@@ -17,10 +18,10 @@ impl Api for DescribeGroups {
     async fn handle(context: Context, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
         let authorized_operations =
             if request.include_authorized_operations { operations::GROUP } else { operations::UNASKED };
-        let groups = request.groups.into_iter().map(|group_id| match context.broker.groups.describe(&group_id) {
+        let groups = request.groups.into_iter().map(|group_id| match find(&context, &group_id) {
             Some(group) => DescribedGroup {
                 group_id,
-                group_state: group.state.name().to_string(),
+                group_state: group.state.to_string(),
                 protocol_type: group.protocol_type,
                 protocol_data: group.protocol,
                 members: group
@@ -52,4 +53,9 @@ impl Api for DescribeGroups {
         });
         DescribeGroupsResponse { groups: groups.collect(), ..DescribeGroupsResponse::default() }
     }
+}
+
+/// Groups of the new protocol are described by ConsumerGroupDescribe; here they are not there, as in Kafka.
+fn find(context: &Context, group_id: &str) -> Option<GroupDescription> {
+    context.broker.groups.describe(group_id).filter(|group| group.kind == GroupKind::Classic)
 }

@@ -5,9 +5,6 @@ use millstream_protocol::messages::{ListGroupsRequest, ListGroupsResponse};
 
 use super::{Api, Context};
 
-/// The kind of all groups here (KIP-848 knows others).
-const CLASSIC: &str = "classic";
-
 pub(crate) struct ListGroups;
 
 impl Api for ListGroups {
@@ -23,13 +20,13 @@ impl Api for ListGroups {
             .list()
             .into_iter()
             .filter(|group| {
-                wanted(&request.states_filter, group.state.name()) && wanted(&request.types_filter, CLASSIC)
+                wanted(&request.states_filter, group.state) && wanted(&request.types_filter, group.kind.name())
             })
             .map(|group| ListedGroup {
                 group_id: group.id,
                 protocol_type: group.protocol_type,
-                group_state: group.state.name().to_string(),
-                group_type: CLASSIC.to_string(),
+                group_state: group.state.to_string(),
+                group_type: group.kind.name().to_string(),
             })
             .collect();
         ListGroupsResponse { groups, ..ListGroupsResponse::default() }

@@ -3,6 +3,8 @@
 mod alter_configs;
 mod alter_user_scram_credentials;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -86,6 +88,8 @@ pub(crate) static TABLE: &[Entry] = &[
     entry::<describe_user_scram_credentials::DescribeUserScramCredentials>(),
     entry::<alter_user_scram_credentials::AlterUserScramCredentials>(),
     entry::<describe_cluster::DescribeCluster>(),
+    entry::<consumer_group_heartbeat::ConsumerGroupHeartbeat>(),
+    entry::<consumer_group_describe::ConsumerGroupDescribe>(),
     entry::<list_config_resources::ListConfigResources>(),
     entry::<describe_topic_partitions::DescribeTopicPartitions>(),
 ];
@@ -248,6 +252,12 @@ pub(crate) fn group_code(error: GroupError) -> ErrorCode {
         GroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
         GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
         GroupError::MaxSizeReached => ErrorCode::GroupMaxSizeReached,
+        GroupError::FencedMemberEpoch => ErrorCode::FencedMemberEpoch,
+        GroupError::StaleMemberEpoch => ErrorCode::StaleMemberEpoch,
+        GroupError::UnreleasedInstanceId => ErrorCode::UnreleasedInstanceId,
+        GroupError::UnsupportedAssignor => ErrorCode::UnsupportedAssignor,
+        GroupError::InvalidRegularExpression => ErrorCode::InvalidRegularExpression,
+        GroupError::InvalidRequest => ErrorCode::InvalidRequest,
     }
 }
 

@@ -10,7 +10,7 @@ use millstream_protocol::messages::offset_fetch::{
 use millstream_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use uuid::Uuid;
 
-use super::{Api, Context};
+use super::{Api, Context, group_code};
 use crate::groups::record::OffsetRecord;
 
 /// Several groups in one request.
@@ -51,6 +51,15 @@ impl Api for OffsetFetch {
 
 fn one_group(context: &Context, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
     let by_id = context.version >= IDS_SINCE;
+    let (member_id, epoch) = (asked.member_id.as_deref().unwrap_or_default(), asked.member_epoch);
+    if let Err(error) = context.broker.groups.check_reader(&asked.group_id, member_id, epoch) {
+        let error_code = group_code(error);
+        return OffsetFetchResponseGroup {
+            group_id: asked.group_id,
+            error_code,
+            ..OffsetFetchResponseGroup::default()
+        };
+    }
     let partitions_of = |found: Vec<((String, i32), Option<OffsetRecord>)>| {
         let each = found.into_iter().map(|((_, partition_index), found)| {
             let found = found.unwrap_or_else(nothing);

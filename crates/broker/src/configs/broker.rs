@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::topic;
 use super::{Kind, VALUE_BYTES_MAX, nearest};
 use crate::BrokerConfig;
+use crate::groups::consumer::assignor::Assignor;
 
 /// Where a key's value stands in [`BrokerConfig`].
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +81,16 @@ pub const KEYS: &[Key] = &[
     key("default.replication.factor", Kind::Exactly("1"), "1", Use::NoEffect, ONE),
     key("delete.topic.enable", Kind::Boolean, "true", field!(delete_topics), "Topics may be deleted."),
     key("fetch.max.bytes", Kind::Int(1024), "57671680", field!(fetch_bytes_max), "Largest answer to a fetch; a single larger batch is still given."),
+    key("group.consumer.assignors", Kind::List(&["uniform", "range"]), "uniform,range", Use::Field(Field {
+        get: |config| config.group_consumer_assignors.iter().map(|assignor| assignor.name()).collect::<Vec<_>>().join(","),
+        set: |config, value| {
+            let all: Option<Vec<_>> = value.split(',').map(|name| Assignor::from_name(name.trim())).collect();
+            all.map(|all| config.group_consumer_assignors = all).is_some()
+        },
+    }), "Assignors of groups of the new protocol (KIP-848), the default first."),
+    key("group.consumer.heartbeat.interval.ms", Kind::Int(1), "5000", field!(group_consumer_heartbeat_interval_ms), "How often members of groups of the new protocol are told to show themselves."),
+    key("group.consumer.max.size", Kind::Int(1), "2147483647", field!(group_consumer_max_size), "Most members of a group of the new protocol."),
+    key("group.consumer.session.timeout.ms", Kind::Int(1), "45000", field!(group_consumer_session_timeout_ms), "Silence after which a member of a group of the new protocol is removed."),
     key("group.initial.rebalance.delay.ms", Kind::Int(0), "0", Use::NoEffect, "A new group starts at once."),
     key("group.max.session.timeout.ms", Kind::Int(0), "1800000", field!(group_max_session_timeout_ms), "Longest session time-out."),
     key("group.max.size", Kind::Int(1), "2147483647", field!(group_max_size), "Most members of a group."),

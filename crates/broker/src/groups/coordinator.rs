@@ -3,6 +3,8 @@
 //! Groups decide ([`super::group`]); here parked requests find their answers, records are written to `__consumer_offsets`, and what was
 //! committed becomes visible once it is durable.
 
+mod consumer;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -11,8 +13,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::consumer::group::ConsumerGroup;
 use super::exchange::{Effect, GroupError, GroupState, Join, JoinAnswer, JoinRefused, Sync, SyncAnswer, Ticket};
 use super::group::{Group, Member};
+pub use consumer::{ConsumerGroupDescription, ConsumerMemberDescription, by_name};
+
 use super::record::{Entry, GroupRecord, OffsetRecord};
 use crate::internal_log::{InternalLog, KeyValue};
 use crate::runtime::{blocking, to_the_end};
@@ -69,13 +74,34 @@ pub struct MemberDescription {
     pub assignment: bytes::Bytes,
 }
 
+/// Which protocol a group speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupKind {
+    /// Members join, and one of them assigns.
+    Classic,
+    /// KIP-848: the coordinator assigns.
+    Consumer,
+}
+
+impl GroupKind {
+    /// Kafka's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupKind::Classic => "classic",
+            GroupKind::Consumer => "consumer",
+        }
+    }
+}
+
 /// A group as administrators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupDescription {
     /// Name.
     pub id: String,
-    /// Where it stands.
-    pub state: GroupState,
+    /// Which protocol it speaks.
+    pub kind: GroupKind,
+    /// Where it stands, in Kafka's word.
+    pub state: &'static str,
     /// `consumer`, …; empty for a group that only ever had offsets committed.
     pub protocol_type: String,
     /// The assignor in use, if the group is stable.
@@ -94,6 +120,8 @@ struct Committed {
 #[derive(Debug)]
 struct Held {
     group: Group,
+    /// If there is one, the group speaks the new protocol, and `group` stands empty.
+    consumer: Option<ConsumerGroup>,
     offsets: BTreeMap<(String, i32), Committed>,
     /// Since when it has no members, in milliseconds since 1970.
     empty_since_ms: i64,
@@ -103,7 +131,17 @@ struct Held {
 
 impl Held {
     fn new(id: &str, now_ms: i64) -> Self {
-        Held { group: Group::new(id), offsets: BTreeMap::new(), empty_since_ms: now_ms, in_flight: 0 }
+        Held { group: Group::new(id), consumer: None, offsets: BTreeMap::new(), empty_since_ms: now_ms, in_flight: 0 }
+    }
+
+    /// Whether nobody is in it.
+    fn is_vacant(&self) -> bool {
+        self.group.is_vacant() && self.consumer.as_ref().is_none_or(ConsumerGroup::is_empty)
+    }
+
+    fn next_deadline_ms(&self) -> Option<i64> {
+        let consumer = self.consumer.as_ref().and_then(ConsumerGroup::next_deadline_ms);
+        [self.group.next_deadline_ms(), consumer].into_iter().flatten().min()
     }
 }
 
@@ -148,11 +186,36 @@ impl Coordinator {
                 let held = groups.entry(group.clone()).or_insert_with(|| Held::new(&group, now_ms));
                 held.empty_since_ms = record.written_ms;
                 held.group = Group::restore(&group, record, 0);
+                held.consumer = None;
             }
             Some(Entry::Group { group, value: None }) => drop(groups.remove(&group)),
+            Some(Entry::ConsumerGroup { group, value: Some(kept) }) => {
+                let held = groups.entry(group.clone()).or_insert_with(|| Held::new(&group, now_ms));
+                held.group = Group::new(&group);
+                held.consumer.get_or_insert_with(|| ConsumerGroup::new(&group, 0)).restore(kept);
+            }
+            Some(Entry::ConsumerGroup { group, value: None }) => {
+                groups.entry(group).and_modify(|held| held.consumer = None);
+            }
+            Some(Entry::ConsumerMember { group, member, value }) => {
+                // A member's record can come before its group's: both are of one append.
+                let known = groups.contains_key(&group);
+                if known || value.is_some() {
+                    let held = groups.entry(group.clone()).or_insert_with(|| Held::new(&group, now_ms));
+                    if held.consumer.is_some() || value.is_some() {
+                        let consumer = held.consumer.get_or_insert_with(|| ConsumerGroup::new(&group, 0));
+                        let expires_ms = i64::from(config.group_consumer_session_timeout_ms);
+                        consumer.restore_member(&member, value, expires_ms);
+                    }
+                }
+            }
             None => tracing::warn!(position, "a record of {OFFSETS_TOPIC} is not understood: skipped"),
         })?;
-        groups.retain(|_, held| !held.group.is_vacant() || !held.offsets.is_empty() || held.group.generation() > 0);
+        groups.retain(|_, held| {
+            let is_known = held.consumer.is_some() || held.group.generation() > 0;
+            !held.is_vacant() || !held.offsets.is_empty() || is_known
+        });
+        groups.values_mut().filter_map(|held| held.consumer.as_mut()).for_each(ConsumerGroup::compile_patterns);
         let inner = Inner {
             groups,
             wakes_ms: i64::MAX,
@@ -195,6 +258,10 @@ impl Coordinator {
             let ticket = inner.take_ticket();
             inner.joins.insert(ticket, sender);
             let now_ms = self.config.clock.now_ms();
+            if !self.is_classic(&mut inner, group_id) {
+                inner.joins.remove(&ticket);
+                return refuse(GroupError::InconsistentProtocol, &member_id);
+            }
             inner.groups.entry(group_id.to_string()).or_insert_with(|| Held::new(group_id, now_ms));
             let size_max = self.config.group_max_size;
             self.with_group(&mut inner, group_id, |group, now_ms, effects| {
@@ -245,6 +312,9 @@ impl Coordinator {
         instance_id: Option<&str>,
     ) -> Result<(), GroupError> {
         let mut inner = self.inner.lock();
+        if inner.groups.get(group_id).is_some_and(|held| held.consumer.is_some()) {
+            return self.expel(&mut inner, group_id, member_id, instance_id);
+        }
         self.with_group(&mut inner, group_id, |group, now_ms, effects| {
             group.leave(now_ms, member_id, instance_id, effects)
         })
@@ -266,12 +336,8 @@ impl Coordinator {
         if had_members && held.group.is_vacant() {
             held.empty_since_ms = self.config.clock.now_ms();
         }
-        if let Some(next_ms) = held.group.next_deadline_ms()
-            && next_ms < inner.wakes_ms
-        {
-            inner.wakes_ms = next_ms;
-            self.wake.notify_one();
-        }
+        let next_ms = held.group.next_deadline_ms();
+        self.wake_at(inner, next_ms);
         for effect in effects {
             match effect {
                 // A client that went away does not hear the answer; its session time-out tells.
@@ -289,6 +355,13 @@ impl Coordinator {
             }
         }
         Some(out)
+    }
+
+    fn wake_at(&self, inner: &mut Inner, next_ms: Option<i64>) {
+        if let Some(next_ms) = next_ms.filter(|next_ms| *next_ms < inner.wakes_ms) {
+            inner.wakes_ms = next_ms;
+            self.wake.notify_one();
+        }
     }
 
     fn persist(self: &Arc<Self>, inner: &mut Inner, group_id: &str, mut record: GroupRecord) {
@@ -362,9 +435,13 @@ impl Coordinator {
                 }
                 inner.groups.insert(group_id.to_string(), Held::new(group_id, commit_ms));
             }
-            let checked = self.with_group(&mut inner, group_id, |group, now_ms, _| {
-                group.check_commit(now_ms, &by.member_id, by.instance_id.as_deref(), by.generation)
-            });
+            let consumer = inner.groups.get(group_id).and_then(|held| held.consumer.as_ref());
+            let checked = match consumer {
+                Some(consumer) => Some(consumer.check_epoch(&by.member_id, by.generation)),
+                None => self.with_group(&mut inner, group_id, |group, now_ms, _| {
+                    group.check_commit(now_ms, &by.member_id, by.instance_id.as_deref(), by.generation)
+                }),
+            };
             if entries.is_empty() || group_id.len() > TEXT_BYTES_MAX {
                 inner.forget_if_nothing(group_id);
             }
@@ -396,6 +473,15 @@ impl Coordinator {
             Ok(())
         })
         .await
+    }
+
+    /// Whether offsets may be read in the name of a member of a group of the new protocol.
+    pub fn check_reader(&self, group_id: &str, member_id: &str, epoch: i32) -> Result<(), GroupError> {
+        let inner = self.inner.lock();
+        match inner.groups.get(group_id).and_then(|held| held.consumer.as_ref()) {
+            Some(consumer) => consumer.check_epoch(member_id, epoch),
+            None => Ok(()),
+        }
     }
 
     /// Committed offsets: those of the partitions named, or all.
@@ -432,14 +518,14 @@ impl Coordinator {
     /// All groups, by name.
     pub fn list(&self) -> Vec<GroupDescription> {
         let inner = self.inner.lock();
-        let mut all: Vec<GroupDescription> = inner.groups.values().map(|held| describe(&held.group, false)).collect();
+        let mut all: Vec<GroupDescription> = inner.groups.values().map(|held| describe(held, false)).collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
     }
 
     /// A group with its members.
     pub fn describe(&self, group_id: &str) -> Option<GroupDescription> {
-        self.inner.lock().groups.get(group_id).map(|held| describe(&held.group, true))
+        self.inner.lock().groups.get(group_id).map(|held| describe(held, true))
     }
 
     /// Removes a group and its offsets. Durable when it resolves.
@@ -451,6 +537,9 @@ impl Coordinator {
             };
             if held.in_flight > 0 {
                 return Err(GroupError::CoordinatorNotAvailable.into());
+            }
+            if !held.is_vacant() {
+                return Err(GroupError::NonEmptyGroup.into());
             }
             held.group.remove()?;
             let records = removal(group_id, held);
@@ -496,6 +585,9 @@ impl Coordinator {
             let answers: Vec<Result<(), GroupError>> = names
                 .iter()
                 .map(|(topic, _)| match &subscribed {
+                    _ if held.consumer.as_ref().is_some_and(|consumer| consumer.is_subscribed(topic)) => {
+                        Err(GroupError::SubscribedToTopic)
+                    }
                     Some(topics) if !topics.contains(topic) => Ok(()),
                     _ if held.group.is_vacant() => Ok(()),
                     _ => Err(GroupError::SubscribedToTopic),
@@ -534,16 +626,13 @@ impl Coordinator {
     pub(crate) async fn expire(self: &Arc<Self>) -> Result<(), BrokerError> {
         let before_ms = self.config.clock.now_ms() - self.config.offsets_retention_ms;
         self.forget(|held, _, value| {
-            held.group.is_vacant() && held.empty_since_ms < before_ms && value.commit_ms < before_ms
+            held.is_vacant() && held.empty_since_ms < before_ms && value.commit_ms < before_ms
         })
         .await?;
         let vacant: Vec<String> = {
             let inner = self.inner.lock();
             let gone = |held: &Held| {
-                held.group.is_vacant()
-                    && held.offsets.is_empty()
-                    && held.in_flight == 0
-                    && held.empty_since_ms < before_ms
+                held.is_vacant() && held.offsets.is_empty() && held.in_flight == 0 && held.empty_since_ms < before_ms
             };
             inner.groups.iter().filter(|(_, held)| gone(held)).map(|(id, _)| id.clone()).collect()
         };
@@ -605,6 +694,9 @@ impl Coordinator {
                     record.written_ms = held.empty_since_ms;
                     records.push(Entry::Group { group: id.clone(), value: Some(record) }.encode());
                 }
+                if let Some(consumer) = &held.consumer {
+                    records.extend(consumer.records().iter().map(Entry::encode));
+                }
                 records.extend(held.offsets.iter().map(|((topic, partition), committed)| {
                     let (group, topic, partition) = (id.clone(), topic.clone(), *partition);
                     Entry::Offset { group, topic, partition, value: Some(committed.value.clone()) }.encode()
@@ -632,14 +724,15 @@ impl Coordinator {
                 let due: Vec<String> = inner
                     .groups
                     .iter()
-                    .filter(|(_, held)| held.group.next_deadline_ms().is_some_and(|at_ms| at_ms <= now_ms))
+                    .filter(|(_, held)| held.next_deadline_ms().is_some_and(|at_ms| at_ms <= now_ms))
                     .map(|(id, _)| id.clone())
                     .collect();
                 for id in due {
                     self.with_group(&mut inner, &id, |group, now_ms, effects| group.tick(now_ms, effects));
+                    self.tick_consumer(&mut inner, &id, now_ms);
                     inner.forget_if_nothing(&id);
                 }
-                let next_ms = inner.groups.values().filter_map(|held| held.group.next_deadline_ms()).min();
+                let next_ms = inner.groups.values().filter_map(Held::next_deadline_ms).min();
                 inner.wakes_ms = next_ms.unwrap_or(i64::MAX);
                 next_ms.map(|at_ms| (at_ms - now_ms).max(TICK_MS) as u64)
             };
@@ -663,7 +756,11 @@ impl Inner {
     /// A group that was only asked for leaves nothing behind.
     fn forget_if_nothing(&mut self, group_id: &str) {
         let is_nothing = |held: &Held| {
-            held.group.is_vacant() && held.group.generation() == 0 && held.offsets.is_empty() && held.in_flight == 0
+            held.is_vacant()
+                && held.consumer.is_none()
+                && held.group.generation() == 0
+                && held.offsets.is_empty()
+                && held.in_flight == 0
         };
         if self.groups.get(group_id).is_some_and(is_nothing) {
             self.groups.remove(group_id);
@@ -689,11 +786,23 @@ fn tombstone(group_id: &str, topic: &str, partition: i32) -> KeyValue {
 fn removal(group_id: &str, held: &Held) -> Vec<KeyValue> {
     let mut records: Vec<KeyValue> =
         held.offsets.keys().map(|(topic, partition)| tombstone(group_id, topic, *partition)).collect();
+    records.extend(held.consumer.iter().flat_map(ConsumerGroup::removal).map(|entry| entry.encode()));
     records.push(Entry::Group { group: group_id.to_string(), value: None }.encode());
     records
 }
 
-fn describe(group: &Group, with_members: bool) -> GroupDescription {
+fn describe(held: &Held, with_members: bool) -> GroupDescription {
+    let group = &held.group;
+    if let Some(consumer) = &held.consumer {
+        return GroupDescription {
+            id: group.id.clone(),
+            kind: GroupKind::Consumer,
+            state: consumer.state(),
+            protocol_type: "consumer".to_string(),
+            protocol: String::new(),
+            members: Vec::new(),
+        };
+    }
     let stable = group.state() == GroupState::Stable;
     let one = |member: &Member| MemberDescription {
         id: member.id.clone(),
@@ -705,7 +814,8 @@ fn describe(group: &Group, with_members: bool) -> GroupDescription {
     };
     GroupDescription {
         id: group.id.clone(),
-        state: group.state(),
+        kind: GroupKind::Classic,
+        state: group.state().name(),
         protocol_type: group.protocol_type().unwrap_or_default().to_string(),
         protocol: if stable { group.protocol().unwrap_or_default().to_string() } else { String::new() },
         members: if with_members { group.members().map(one).collect() } else { Vec::new() },

@@ -52,6 +52,24 @@ pub enum GroupError {
     /// The group is full.
     #[error("the group has group.max.size members")]
     MaxSizeReached,
+    /// The member's epoch is not one that it can have (KIP-848).
+    #[error("the member is in another epoch; give partitions up and join again")]
+    FencedMemberEpoch,
+    /// A commit or fetch of offsets of another epoch (KIP-848).
+    #[error("the member is in another epoch; heartbeat, and try again")]
+    StaleMemberEpoch,
+    /// Another client has the place of the static member (KIP-848).
+    #[error("another client has this group.instance.id and has not left")]
+    UnreleasedInstanceId,
+    /// No such assignor.
+    #[error("group.consumer.assignors has no such assignor")]
+    UnsupportedAssignor,
+    /// A subscription that is no regular expression.
+    #[error("the subscription is no regular expression")]
+    InvalidRegularExpression,
+    /// A request that makes no sense.
+    #[error("the request makes no sense")]
+    InvalidRequest,
 }
 
 /// Where a group stands.

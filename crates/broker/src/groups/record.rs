@@ -9,13 +9,27 @@
 //! member id, instance id?, client id, client host, i32 rebalance time-out, i32 session time-out, subscription, assignment
 //! ```
 //!
+//! Groups of the new protocol have layouts of their own: what a member is, is meant to have and has stands in one record.
+//!
+//! ```text
+//! key    i16 100, group                           value  i16 0, JSON of consumer::group::GroupRecord
+//! key    i16 101, group, member id                value  i16 0, JSON of consumer::group::MemberRecord
+//! ```
+//!
 //! A key without a value removes what the key names.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::consumer::group as consumer;
 
 const OFFSET_KEY: i16 = 1;
 const GROUP_KEY: i16 = 2;
 const VALUE: i16 = 3;
+const CONSUMER_GROUP_KEY: i16 = 100;
+const CONSUMER_MEMBER_KEY: i16 = 101;
+const JSON_VALUE: i16 = 0;
 
 /// What a group's record says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -89,6 +103,22 @@ pub enum Entry {
         /// Nothing: removed.
         value: Option<GroupRecord>,
     },
+    /// A group of the new protocol has a new epoch, or was removed.
+    ConsumerGroup {
+        /// Group.
+        group: String,
+        /// Nothing: removed.
+        value: Option<consumer::GroupRecord>,
+    },
+    /// A member of such a group changed, or is gone.
+    ConsumerMember {
+        /// Group.
+        group: String,
+        /// Member id.
+        member: String,
+        /// Nothing: gone.
+        value: Option<consumer::MemberRecord>,
+    },
 }
 
 impl Entry {
@@ -117,6 +147,17 @@ impl Entry {
                 put_string(&mut key, group);
                 (key.freeze(), value.as_ref().map(encode_group))
             }
+            Entry::ConsumerGroup { group, value } => {
+                key.put_i16(CONSUMER_GROUP_KEY);
+                put_string(&mut key, group);
+                (key.freeze(), value.as_ref().map(encode_json))
+            }
+            Entry::ConsumerMember { group, member, value } => {
+                key.put_i16(CONSUMER_MEMBER_KEY);
+                put_string(&mut key, group);
+                put_string(&mut key, member);
+                (key.freeze(), value.as_ref().map(encode_json))
+            }
         }
     }
 
@@ -142,7 +183,33 @@ impl Entry {
                 };
                 Some(Entry::Group { group, value })
             }
+            CONSUMER_GROUP_KEY => {
+                let group = get_string(&mut key)?;
+                Some(Entry::ConsumerGroup { group, value: decode_json(value)? })
+            }
+            CONSUMER_MEMBER_KEY => {
+                let group = get_string(&mut key)?;
+                let member = get_string(&mut key)?;
+                Some(Entry::ConsumerMember { group, member, value: decode_json(value)? })
+            }
             _ => None,
+        }
+    }
+}
+
+fn encode_json(value: &impl Serialize) -> Bytes {
+    let mut out = JSON_VALUE.to_be_bytes().to_vec();
+    serde_json::to_writer(&mut out, value).expect("it is plain data");
+    out.into()
+}
+
+/// `None`: damaged; `Some(None)`: there is no value.
+fn decode_json<T: DeserializeOwned>(value: Option<&[u8]>) -> Option<Option<T>> {
+    match value {
+        None => Some(None),
+        Some(value) => {
+            let json = value.strip_prefix(&JSON_VALUE.to_be_bytes()[..])?;
+            serde_json::from_slice(json).ok().map(Some)
         }
     }
 }
@@ -298,6 +365,12 @@ mod tests {
             members: vec![member.clone(), MemberRecord { instance_id: None, ..member }],
         };
         round(Entry::Group { group: "g".into(), value: Some(group) });
+        let value = Some(consumer::GroupRecord { epoch: 7, target_epoch: 6 });
+        round(Entry::ConsumerGroup { group: "g".into(), value });
+        let parts = super::super::consumer::collect([(uuid::Uuid::from_u128(7), 3)]);
+        let value = Some(consumer::MemberRecord { target: parts, regex: Some("a.*".into()), ..Default::default() });
+        round(Entry::ConsumerMember { group: "g".into(), member: "m".into(), value });
+        round(Entry::ConsumerMember { group: "g".into(), member: "m".into(), value: None });
     }
 
     #[test]

@@ -28,6 +28,7 @@ use registry::{Registry, TopicRecord, partition_config};
 
 use crate::configs::topic::TopicConfig;
 use crate::configs::{Dynamic, Settings};
+use crate::groups::consumer::Catalog;
 use crate::internal_log::{InternalLog, KeyValue};
 use crate::runtime::{blocking, to_the_end};
 use crate::{BrokerConfig, BrokerError, configs};
@@ -455,6 +456,23 @@ impl Topics {
         let begin = changes.metadata.append(self.config.clock.now_ms(), &records).await?;
         blocking(|| changes.metadata.forget_before(begin))?;
         Ok(())
+    }
+}
+
+/// Groups see what clients see.
+impl Catalog for Topics {
+    fn version(&self) -> u64 {
+        self.registry.read().version
+    }
+
+    fn topic(&self, name: &str) -> Option<(Uuid, i32)> {
+        let topic = self.get(name).filter(|topic| !topic.is_internal())?;
+        Some((topic.id, topic.partitions.len() as i32))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let registry = self.registry.read();
+        registry.all().filter(|topic| !topic.is_internal()).map(|topic| topic.name.to_string()).collect()
     }
 }
 

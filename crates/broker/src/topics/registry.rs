@@ -105,6 +105,8 @@ pub(crate) fn partition_config(config: &TopicConfig) -> Result<PartitionConfig, 
 pub(crate) struct Registry {
     by_name: BTreeMap<Arc<str>, Arc<Topic>>,
     by_id: HashMap<Uuid, Arc<Topic>>,
+    /// Another number after every change.
+    pub version: u64,
 }
 
 impl Registry {
@@ -121,6 +123,7 @@ impl Registry {
     }
 
     pub fn put(&mut self, topic: Topic) -> Arc<Topic> {
+        self.version += 1;
         let topic = Arc::new(topic);
         self.by_id.insert(topic.id, topic.clone());
         self.by_name.insert(topic.name.clone(), topic.clone());
@@ -128,6 +131,7 @@ impl Registry {
     }
 
     pub fn remove(&mut self, name: &str) {
+        self.version += 1;
         if let Some(topic) = self.by_name.remove(name) {
             self.by_id.remove(&topic.id);
         }
