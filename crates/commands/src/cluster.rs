@@ -1,9 +1,11 @@
 //! Which cluster a verb speaks to, and how: the one place where flags become a client.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use millstream_client::{Client, ClientError, ClientOptions};
 
-use crate::CommandError;
+use crate::{CommandError, security};
 
 /// Flags of every verb.
 #[derive(Debug, Args, Clone)]
@@ -19,12 +21,19 @@ pub struct Cluster {
         env = "KAFKA_BOOTSTRAP"
     )]
     pub bootstrap: String,
+    /// Properties file with security.protocol, sasl.* and ssl.* (PEM), as Kafka's own tools take it
+    #[arg(long, global = true, help_heading = "Connection", value_name = "FILE", env = "KAFKA_COMMAND_CONFIG")]
+    pub command_config: Option<PathBuf>,
 }
 
 impl Cluster {
     /// How connections are made.
-    fn options(&self) -> ClientOptions {
-        ClientOptions::default()
+    fn options(&self) -> Result<ClientOptions, CommandError> {
+        let mut options = ClientOptions::default();
+        if let Some(path) = &self.command_config {
+            options.connection.security = security::read(path)?;
+        }
+        Ok(options)
     }
 
     /// A client of the cluster.
@@ -35,12 +44,12 @@ impl Cluster {
                 return Err(CommandError::Address(address.trim().to_owned()));
             }
         }
-        Client::connect(&self.bootstrap, self.options()).await.map_err(|error| match error {
+        Client::connect(&self.bootstrap, self.options()?).await.map_err(|error| match error {
             ClientError::Connect { source, .. } => {
                 CommandError::NoBroker { address: self.bootstrap.clone(), reason: source.to_string() }
             }
             error @ (ClientError::Lost { .. } | ClientError::Timeout { .. } | ClientError::Decode { .. }) => {
-                CommandError::NotKafka { address: self.bootstrap.clone(), source: error }
+                CommandError::NotKafka { address: self.bootstrap.clone(), reason: error }
             }
             other => other.into(),
         })

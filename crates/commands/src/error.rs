@@ -1,4 +1,4 @@
-//! What a verb can fail with, in the words that its user reads.
+//! What a verb can fail with, in the words that its user reads. Each says all of it: no error has a source that would be printed behind it.
 
 use std::io;
 
@@ -20,13 +20,13 @@ pub enum CommandError {
     },
     /// Somebody listens who does not speak the protocol, or not to us.
     #[error(
-        "{address} answers, but not as a Kafka broker does ({source}): is it the port of another service, or one that wants TLS?"
+        "{address} answers, but not as a Kafka broker does ({reason}): is it the port of another service, or one that wants TLS (--command-config)?"
     )]
     NotKafka {
         /// Bootstrap addresses.
         address: String,
         /// What was seen.
-        source: ClientError,
+        reason: ClientError,
     },
     /// An address that is none.
     #[error("'{0}' is no address: write HOST:PORT, as in 127.0.0.1:9092")]
@@ -84,26 +84,28 @@ pub enum CommandError {
         what: String,
     },
     /// A file that cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     File {
         /// Its path.
         path: String,
         /// The system's words.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Output that cannot be written.
     #[error("the output cannot be written: {0}")]
-    Output(#[source] io::Error),
+    Output(io::Error),
     /// The reader of the output has gone.
     #[error("the output is closed")]
     OutputClosed,
     /// The broker refused, or did not answer.
-    #[error("{source}{}", remedy(.source))]
-    Client {
-        /// What happened.
-        #[from]
-        source: ClientError,
-    },
+    #[error("{error}{remedy}", error = .0, remedy = remedy(.0))]
+    Client(ClientError),
+}
+
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> Self {
+        CommandError::Client(error)
+    }
 }
 
 fn hint(nearest: &Option<String>) -> String {

@@ -18,6 +18,7 @@ mod human;
 mod produce;
 mod record;
 mod screen;
+mod security;
 mod table;
 mod topics;
 mod when;

@@ -50,7 +50,7 @@ impl Input {
         let mut sources: Vec<(String, Box<dyn Read + Send>)> = Vec::new();
         let mut total = 0;
         for path in files {
-            let failed = |source| CommandError::File { path: path.display().to_string(), source };
+            let failed = |reason| CommandError::File { path: path.display().to_string(), reason };
             let file = File::open(path).map_err(failed)?;
             let metadata = file.metadata().map_err(failed)?;
             if metadata.is_dir() {

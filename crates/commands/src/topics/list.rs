@@ -37,7 +37,7 @@ pub async fn run(
         .map(|name| async move {
             match facts::partitions(client, &name, sizes).await {
                 Ok(parts) => Ok(Some(facts::sum(&name, &parts))),
-                Err(CommandError::Client { source }) if super::missing(&source) => Ok(None),
+                Err(CommandError::Client(error)) if super::missing(&error) => Ok(None),
                 Err(error) => Err(error),
             }
         })

@@ -4,8 +4,10 @@ mod describe;
 mod facts;
 mod list;
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
-use millstream_client::{Client, ClientError, NewTopic};
+use millstream_client::{Client, ClientError, NewTopic, ResourceKind, Topic};
 use millstream_protocol::ErrorCode;
 
 use crate::error::nearest;
@@ -142,7 +144,7 @@ pub async fn run(args: &Topics, screen: &mut Screen) -> Result<(), CommandError>
                 return Err(CommandError::Usage("nothing to change: give --partitions, --config or --unset".into()));
             }
             // Settings first: they are refused whole or taken whole, and a topic never shrinks again.
-            change(&client, millstream_client::ResourceKind::Topic, topic, configs, unset, screen).await?;
+            change(&client, ResourceKind::Topic, topic, configs, unset, screen).await?;
             if let Some(count) = partitions {
                 client.create_partitions(topic, *count).await?;
                 screen.note(&format!("{topic} has {} now", human::count((*count).into(), "partition")));
@@ -156,7 +158,7 @@ pub async fn run(args: &Topics, screen: &mut Screen) -> Result<(), CommandError>
 /// Sets and unsets settings, and tells what they are now.
 pub async fn change(
     client: &Client,
-    kind: millstream_client::ResourceKind,
+    kind: ResourceKind,
     name: &str,
     configs: &[(String, String)],
     unset: &[String],
@@ -171,6 +173,11 @@ pub async fn change(
         set.iter().map(|(name, value)| (*name, Some(value.as_str()))).collect();
     changes.extend(unset.iter().map(|name| (name.as_str(), None)));
     client.alter_configs(kind, name, &changes).await?;
+    let name = match kind {
+        ResourceKind::Topic => name.to_owned(),
+        ResourceKind::Broker if name.is_empty() => "all brokers".to_owned(),
+        ResourceKind::Broker => format!("broker {name}"),
+    };
     for (setting, value) in changes {
         screen.note(&match value {
             Some(value) => format!("{name}: {setting} = {}", human::setting(setting, value)),
@@ -212,7 +219,7 @@ async fn delete(
 }
 
 /// A topic that must be there.
-pub async fn find(client: &Client, name: &str) -> Result<std::sync::Arc<millstream_client::Topic>, CommandError> {
+pub async fn find(client: &Client, name: &str) -> Result<Arc<Topic>, CommandError> {
     match client.topic(name).await {
         Ok(topic) => Ok(topic),
         Err(error) if missing(&error) => {
