@@ -9,9 +9,11 @@ pub mod codec;
 mod error_code;
 pub mod header;
 pub mod messages;
+mod partitioner;
 pub mod records;
 pub mod sasl;
 
 pub use api_key::ApiKey;
 pub use error_code::ErrorCode;
 pub use header::{RequestHeader, decode_request, decode_response, encode_request, encode_response};
+pub use partitioner::{murmur2, partition_for_key};

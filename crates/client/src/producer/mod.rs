@@ -16,7 +16,7 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::records::{BatchBuilder, Codec};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::{Client, ClientError, partition_for_key};
+use crate::{Client, ClientError};
 
 /// How a producer behaves.
 #[derive(Debug, Clone)]
@@ -202,7 +202,7 @@ impl Producer {
         }
         let partition = match (record.partition, &record.key) {
             (Some(partition), _) => Some(partition),
-            (None, Some(key)) if partitions > 0 => Some(partition_for_key(key, partitions)),
+            (None, Some(key)) if partitions > 0 => Some(millstream_protocol::partition_for_key(key, partitions)),
             _ => None,
         };
         record.timestamp.get_or_insert_with(now_ms);

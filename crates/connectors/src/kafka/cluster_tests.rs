@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use futures::StreamExt;
 use millstream_engine::{Position, Source};
+use millstream_protocol::partition_for_key;
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
@@ -16,7 +17,6 @@ use rdkafka::util::Timeout;
 use super::{ClusterSink, ClusterSource, KafkaOptions};
 use crate::decode::kafka_schema;
 use crate::embedded::{Append, EmbeddedLog};
-use crate::kafka::murmur2::partition_of;
 use crate::records::Payload;
 use crate::table_log::{Delivery, TableHub, payload};
 use crate::testing::MemoryLog;
@@ -130,7 +130,7 @@ async fn a_table_is_sent_to_a_cluster_by_key() {
         let (keys, partitions) = (batch.column(0).as_binary::<i32>(), batch.column(1));
         let partitions = partitions.as_primitive::<arrow::datatypes::Int32Type>();
         for row in 0..batch.num_rows() {
-            assert_eq!(partitions.value(row), partition_of(keys.value(row), 3));
+            assert_eq!(partitions.value(row), partition_for_key(keys.value(row), 3));
         }
     }
 }

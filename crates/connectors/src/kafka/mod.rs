@@ -8,7 +8,6 @@ pub mod cluster_sink;
 #[cfg(test)]
 mod cluster_tests;
 pub mod embedded;
-pub mod murmur2;
 pub mod offsets;
 pub mod options;
 

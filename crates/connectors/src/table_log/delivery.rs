@@ -10,8 +10,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, SchemaRef};
 use arrow::error::ArrowError;
 use millstream_functions::Session;
+use millstream_protocol::partition_for_key;
 
-use crate::kafka::murmur2::partition_of;
 use crate::records::Payload;
 use crate::text::RowWriter;
 
@@ -268,7 +268,7 @@ impl Gather {
         let size = record.value.map_or(0, <[u8]>::len);
         let partition = match (record.partition, record.key) {
             (Some(given), _) if (0..partitions).contains(&given) => given,
-            (_, Some(key)) => partition_of(key, partitions),
+            (_, Some(key)) => partition_for_key(key, partitions),
             (_, None) => sticky.next(record.topic, partitions, size),
         };
         self.push(record.topic, partition, timestamp_ms, record.key, record.value, record.headers);

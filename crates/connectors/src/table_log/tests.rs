@@ -7,11 +7,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use millstream_engine::{Commit, CommitError, DeadLetter, FlowLog, Progress, RecordId, SystemClock, Totals};
+use millstream_protocol::partition_for_key;
 use millstream_protocol::records::Scratch;
 
 use super::*;
 use crate::embedded::{EmbeddedLog, TopicSpec};
-use crate::kafka::murmur2::partition_of;
 use crate::records::visit;
 use crate::testing::MemoryLog;
 
@@ -97,11 +97,11 @@ async fn a_commit_is_one_append_of_everything() {
     assert_eq!((table.batches, table.next_offset), (vec![rows(0, 5)], 1));
     assert_eq!(hub.tail().newest(10), [rows(0, 5)]);
     for unit in ["R0", "R1", "R2"] {
-        let there = records(&log, "out", partition_of(unit.as_bytes(), 4)).await;
+        let there = records(&log, "out", partition_for_key(unit.as_bytes(), 4)).await;
         let of_unit = there.iter().filter(|(key, ..)| key.as_deref() == Some(unit)).count();
         assert_eq!(of_unit, if unit == "R2" { 1 } else { 2 }, "{unit}: {there:?}");
     }
-    let first = &records(&log, "out", partition_of(b"R0", 4)).await[0];
+    let first = &records(&log, "out", partition_for_key(b"R0", 4)).await[0];
     assert_eq!(first.1.as_deref(), Some(r#"{"n":0,"unit":"R0"}"#));
     let late = records(&log, "late", 0).await;
     assert_eq!(late[0].1.as_deref(), Some(r#"{"n":9,"unit":"R0"}"#));

@@ -1,4 +1,4 @@
-//! The hash by which Java's producers choose a partition. Keyed records must land where any other client would put them.
+//! Kafka's default partitioner: the hash by which Java's producers choose a partition. Keyed records must land where any other client would put them.
 
 /// murmur2 with Kafka's seed.
 pub fn murmur2(key: &[u8]) -> i32 {
@@ -22,9 +22,9 @@ pub fn murmur2(key: &[u8]) -> i32 {
     (hash ^ hash >> 15) as i32
 }
 
-/// The partition of a key, of `partitions` (more than 0).
+/// The partition of a key among `partitions` (at least 1).
 pub fn partition_for_key(key: &[u8], partitions: i32) -> i32 {
-    (murmur2(key) & i32::MAX) % partitions
+    (murmur2(key) & i32::MAX) % partitions.max(1)
 }
 
 #[cfg(test)]
@@ -36,6 +36,13 @@ mod tests {
         // From org.apache.kafka.common.utils.Utils.murmur2 of kafka-clients 4.3.1.
         for (key, hash) in JAVA {
             assert_eq!(murmur2(key.as_bytes()), *hash, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_partition_is_always_in_range() {
+        for n in 0..1000_u32 {
+            assert!((0..7).contains(&partition_for_key(&n.to_be_bytes(), 7)));
         }
     }
 
