@@ -9,9 +9,10 @@ import millstream
 
 def test_help_teaches_each_verb():
     text = millstream.run("--help").stdout
-    for verb in ("up", "run", "dry-run", "init", "broker", "replay"):
+    for verb in ("up", "run", "dry-run", "init", "broker", "replay", "topics", "groups", "produce", "consume", "configs", "completions"):
         assert verb in text
-        assert millstream.run(verb, "--help").stdout.startswith(("Run", "Work", "Check", "Make", "Serve", "Send"))
+        first = ("Run", "Work", "Check", "Make", "Serve", "Send", "List", "Print", "Show")
+        assert millstream.run(verb, "--help").stdout.startswith(first)
 
 
 def test_init_makes_a_project_that_passes_its_dry_run(tmp_path):
@@ -87,3 +88,65 @@ def test_hostile_bytes_leave_the_port_serving(server, tmp_path):
     from kafka import KafkaProducer
 
     KafkaProducer(bootstrap_servers=broker.kafka).send("still-here", b"x").get(10)
+
+
+def test_records_go_in_and_out_through_pipes(server, tmp_path):
+    import json
+    import os
+
+    broker = server("broker", "--data", tmp_path / "data")
+    env = {"KAFKA_BOOTSTRAP": broker.kafka}
+    piped = lambda *args, text="": subprocess.run(
+        [millstream.BINARY, *args], input=text, capture_output=True, text=True, timeout=60, env={**os.environ, **env})
+    sent = piped("produce", "notes", "--create", "--key-separator", ":", text="a:1\nb:2\n")
+    assert sent.returncode == 0 and sent.stderr.startswith("2 records (4 B) into notes")
+    rows = [json.loads(line) for line in piped("consume", "notes").stdout.splitlines()]
+    assert [(row["key"], row["value"]) for row in rows] == [("a", "1"), ("b", "2")]
+    assert json.loads(piped("topics", "list").stdout)["records"] == 2
+    # A reader that has seen enough ends it quietly.
+    piped("produce", "many", "--create", text="x" * 99 + "\n" + "y" * 99 + "\n" + "z\n" * 200_000)
+    head = subprocess.run(f"{millstream.BINARY} consume many | head -1; echo ${{PIPESTATUS[0]}}", shell=True, executable="/bin/bash",
+                          capture_output=True, text=True, timeout=60, env={**os.environ, **env})
+    assert head.stdout.splitlines()[1] == "0" and head.stderr == ""
+
+
+def test_following_ends_with_an_interrupt_and_without_an_error(server, tmp_path):
+    import os
+    import signal
+    import time
+
+    broker = server("broker", "--data", tmp_path / "data")
+    env = {**os.environ, "KAFKA_BOOTSTRAP": broker.kafka}
+    subprocess.run([millstream.BINARY, "produce", "t", "--create"], input=b"1\n", check=True, env=env, capture_output=True)
+    following = subprocess.Popen([millstream.BINARY, "consume", "t", "-f", "-g", "g", "--format", "raw"], stdout=subprocess.PIPE, env=env)
+    assert following.stdout.readline() == b"1\n"
+    following.send_signal(signal.SIGINT)
+    assert following.wait(10) == 0
+    # What it had printed is committed.
+    described = subprocess.run([millstream.BINARY, "groups", "describe", "g"], capture_output=True, text=True, env=env, check=True)
+    assert '"lag":0' in described.stdout
+
+
+def test_on_a_terminal_there_are_tables_and_colours_unless_unwanted(server, tmp_path):
+    broker = server("broker", "--data", tmp_path / "data")
+    on_terminal = lambda command: subprocess.run(["script", "-qec", f"{millstream.BINARY} {command} -b {broker.kafka}", "/dev/null"],
+                                                 capture_output=True, text=True, timeout=60).stdout
+    millstream.run("topics", "create", "t", "-b", broker.kafka)
+    assert on_terminal("topics list").startswith("\x1b[1mtopic  ")
+    assert "\x1b" not in subprocess.run(
+        ["script", "-qec", f"env NO_COLOR=1 {millstream.BINARY} topics list -b {broker.kafka}", "/dev/null"], capture_output=True, text=True).stdout
+
+
+def test_errors_of_the_command_line_say_what_to_do(server, tmp_path):
+    nobody = millstream.run("topics", "list", "-b", "127.0.0.1:1", check=False)
+    assert nobody.returncode == 1 and "millstream up" in nobody.stderr
+    assert millstream.run("consume", check=False).returncode == 2
+    broker = server("broker", "--data", tmp_path / "data")
+    millstream.run("topics", "create", "orders", "-b", broker.kafka)
+    typo = millstream.run("consume", "order", "-b", broker.kafka, check=False)
+    assert typo.returncode == 1 and "did you mean 'orders'?" in typo.stderr
+
+
+def test_shells_learn_the_verbs():
+    for shell in ("bash", "zsh", "fish"):
+        assert "consume" in millstream.run("completions", shell).stdout
