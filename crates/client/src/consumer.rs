@@ -162,8 +162,9 @@ impl Consumer {
 
     async fn assign_all(&mut self, topic: &str, partitions: &[i32], start: OffsetAt) -> Result<(), ClientError> {
         let starts = self.client.find_offsets(topic, partitions, start).await?;
+        let end = if self.options.read_committed { OffsetAt::Stable } else { OffsetAt::Latest };
         let ends = match self.options.stop_at_end {
-            true => Some(self.client.find_offsets(topic, partitions, OffsetAt::Latest).await?),
+            true => Some(self.client.find_offsets(topic, partitions, end).await?),
             false => None,
         };
         for (index, (partition, start)) in partitions.iter().zip(starts).enumerate() {

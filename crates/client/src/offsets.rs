@@ -23,6 +23,8 @@ pub enum OffsetAt {
     Earliest,
     /// Behind the last record.
     Latest,
+    /// Behind the last record that readers of committed transactions may see.
+    Stable,
     /// The first record at or after this time, ms since 1970; behind the last if there is none.
     Timestamp(i64),
     /// The record with the largest time stamp; -1 if there is no record (KIP-734, brokers since Kafka 3.0).
@@ -35,7 +37,7 @@ impl OffsetAt {
         match self {
             OffsetAt::Offset(_) => None,
             OffsetAt::Earliest => Some(-2),
-            OffsetAt::Latest => Some(-1),
+            OffsetAt::Latest | OffsetAt::Stable => Some(-1),
             OffsetAt::Timestamp(ms) => Some(ms),
             OffsetAt::Newest => Some(-3),
         }
@@ -76,7 +78,7 @@ impl Client {
                 true
             }
         };
-        found.extend(self.retry(moved, || self.find_once(topic, partitions, timestamp)).await?);
+        found.extend(self.retry(moved, || self.find_once(topic, partitions, timestamp, at == OffsetAt::Stable)).await?);
         if matches!(at, OffsetAt::Timestamp(_)) {
             let behind: Vec<i32> = partitions.iter().copied().filter(|p| found[p].offset < 0).collect();
             if !behind.is_empty() {
@@ -93,6 +95,7 @@ impl Client {
         topic: &str,
         partitions: &[i32],
         timestamp: i64,
+        committed: bool,
     ) -> Result<HashMap<i32, Found>, ClientError> {
         let mut by_leader: BTreeMap<i32, Vec<list_offsets::ListOffsetsPartition>> = BTreeMap::new();
         for &partition_index in partitions {
@@ -105,9 +108,9 @@ impl Client {
             let asked: Vec<i32> = parts.iter().map(|part| part.partition_index).collect();
             let request = ListOffsetsRequest {
                 replica_id: -1,
+                isolation_level: i8::from(committed),
                 topics: vec![list_offsets::ListOffsetsTopic { name: topic.to_owned(), partitions: parts }],
                 timeout_ms: TIMEOUT_MS,
-                ..Default::default()
             };
             let connection = self.broker(leader).await?;
             let version = connection.version::<ListOffsetsRequest>()?;

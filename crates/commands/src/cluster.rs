@@ -1,5 +1,6 @@
 //! Which cluster a verb speaks to, and how: the one place where flags become a client.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -45,6 +46,15 @@ impl Cluster {
             }
         }
         Client::connect(&self.bootstrap, self.options()?).await.map_err(|error| match error {
+            // What a TLS handshake fails with: somebody is there.
+            ClientError::Connect { ref source, .. }
+                if matches!(
+                    source.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::ConnectionReset
+                ) =>
+            {
+                CommandError::NotKafka { address: self.bootstrap.clone(), reason: error }
+            }
             ClientError::Connect { source, .. } => {
                 CommandError::NoBroker { address: self.bootstrap.clone(), reason: source.to_string() }
             }

@@ -20,7 +20,7 @@ pub enum CommandError {
     },
     /// Somebody listens who does not speak the protocol, or not to us.
     #[error(
-        "{address} answers, but not as a Kafka broker does ({reason}): is it the port of another service, or one that wants TLS (--command-config)?"
+        "{address} answers, but not as a Kafka broker does ({reason}): is it another service's port, or a listener with other security (--command-config)?"
     )]
     NotKafka {
         /// Bootstrap addresses.

@@ -74,9 +74,9 @@ pub struct Consume {
     /// End after N records
     #[arg(long, short = 'c', value_name = "N", conflicts_with = "last")]
     count: Option<u64>,
-    /// Only records of committed transactions
+    /// Records of open and aborted transactions too
     #[arg(long)]
-    committed: bool,
+    uncommitted: bool,
     /// Whole values in a table, however long
     #[arg(long, short = 'w')]
     wide: bool,
@@ -161,7 +161,7 @@ pub async fn run(args: &Consume, screen: &mut Screen) -> Result<(), CommandError
     let width = screen.width.filter(|_| screen.is_terminal && !args.wide);
     let separator = args.key_separator.as_deref().map(|text| text.replace("\\t", "\t"));
     let printer = Printer::new(format, separator, screen.colour, width);
-    let mut parts = range::parts(&client, &args.topics, &args.partition, &start, screen).await?;
+    let mut parts = range::parts(&client, args, &start, screen).await?;
     let mut session =
         Session { printer, filter, left: args.count, scratch: Scratch::default(), line: Vec::new(), screen };
     parts.iter().for_each(|part| session.printer.expect_place(&part.topic, part.partition, (part.end - 1).max(0)));
@@ -202,7 +202,7 @@ pub async fn run(args: &Consume, screen: &mut Screen) -> Result<(), CommandError
 }
 
 fn options(args: &Consume) -> ConsumerOptions {
-    ConsumerOptions { read_committed: args.committed, ..ConsumerOptions::default() }
+    ConsumerOptions { read_committed: !args.uncommitted, ..ConsumerOptions::default() }
 }
 
 fn start(args: &Consume, filter: &Filter) -> Result<Start, String> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use millstream_client::{Client, OffsetAt};
 
+use super::Consume;
 use crate::{CommandError, Screen, topics};
 
 /// Where to begin.
@@ -49,16 +50,17 @@ pub struct Part {
     pub end: i64,
 }
 
-/// The partitions of `topics`, or those of `only` in each.
+/// The partitions of all topics, or those chosen in each.
 pub async fn parts(
     client: &Client,
-    names: &[String],
-    only: &[i32],
+    args: &Consume,
     start: &Start,
     screen: &mut Screen,
 ) -> Result<Vec<Part>, CommandError> {
+    let end = if args.uncommitted { OffsetAt::Latest } else { OffsetAt::Stable };
+    let only = &args.partition;
     let mut parts = Vec::new();
-    for name in names {
+    for name in &args.topics {
         let topic = topics::find(client, name).await?;
         let mut partitions: Vec<i32> = (0..topic.partitions()).collect();
         if let Some(partition) = only.iter().find(|partition| !partitions.contains(partition)) {
@@ -67,7 +69,7 @@ pub async fn parts(
         }
         partitions.retain(|partition| only.is_empty() || only.contains(partition));
         let first = client.find_offsets(name, &partitions, OffsetAt::Earliest).await?;
-        let ends = client.find_offsets(name, &partitions, OffsetAt::Latest).await?;
+        let ends = client.find_offsets(name, &partitions, end).await?;
         let since = match start {
             Start::Since(ms) => client.find_offsets(name, &partitions, OffsetAt::Timestamp(*ms)).await?,
             _ => first.clone(),
