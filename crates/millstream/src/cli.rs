@@ -67,12 +67,23 @@ pub struct Serve {
     /// Folder of log, progress and state [default: PROJECT/.millstream, without a project ./.millstream]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Address of the Kafka protocol; port 0 picks a free one and prints it. A loopback address is served on IPv4 and IPv6
+    /// Address of the Kafka protocol, unless `listeners` is configured; port 0 picks a free one and prints it. A loopback address is
+    /// served on IPv4 and IPv6
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
     pub kafka: String,
+    /// Configuration of the broker, a file as Kafka's server.properties
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One setting under Kafka's name, before the file's (log.retention.hours=24); may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
     /// Address of page, metrics and health; port 0 picks a free one and prints it
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     pub http: String,
+    /// Names under which the page answers besides its address and localhost, as behind a proxy; all others are refused, since a
+    /// foreign site could use them
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub http_name: Vec<String>,
 }
 
 /// `millstream up`.

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use millstream_broker::configs::listener::Listener;
 use millstream_broker::{Broker, BrokerConfig};
 use millstream_connectors::EmbeddedLog;
 use millstream_log::{Log, LogError, LogOptions};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, lookup_host};
 use tokio::task::JoinHandle;
 
@@ -27,7 +29,8 @@ pub struct Host {
 
 impl Host {
     /// Opens the folder and says what recovery did. `what` names what is asked for, for the refusal while another process has the folder.
-    pub fn open(data: &Path, what: &str) -> Result<Self> {
+    pub fn open(data: &Path, what: &str, config: BrokerConfig) -> Result<Self> {
+        raise_file_limit();
         let (log, report) = match Log::open(data, LogOptions::default()) {
             Ok(opened) => opened,
             Err(LogError::Locked { dir, pid }) => {
@@ -59,24 +62,50 @@ impl Host {
                 "recovered: replayed the journal onto the segments"
             );
         }
-        let broker = Broker::open(log.clone(), BrokerConfig::default())?;
+        let broker = Broker::open(log.clone(), config)?;
         let embedded = Arc::new(Embedded(Arc::clone(&broker)));
         Ok(Self { log, broker, embedded, data: data.to_owned(), serving: Vec::new() })
     }
 
-    /// Serves the Kafka protocol; a loopback address on IPv4 and IPv6, since `localhost` may mean either. Gives the address clients use.
+    /// Serves the Kafka protocol on the configured `listeners`, or else on `address`. Gives the first address that clients use.
     pub async fn serve(&mut self, address: &str) -> Result<SocketAddr> {
-        let first = bind(address, "--kafka").await?;
+        let config = self.broker.config();
+        let listeners = config.listeners().map_err(anyhow::Error::msg)?;
+        if !config.settings.contains_key("listeners") {
+            let only = listeners.into_iter().next().context("there is a listener unless it is configured")?;
+            return self.serve_listener(only, address, "--kafka").await;
+        }
+        let mut first = None;
+        for listener in listeners {
+            let host = match listener.host.as_str() {
+                "" => "0.0.0.0".to_owned(),
+                host if host.contains(':') => format!("[{host}]"),
+                host => host.to_owned(),
+            };
+            let address = format!("{host}:{}", listener.port);
+            let name = listener.name.clone();
+            let bound = self.serve_listener(listener, &address, "listeners").await?;
+            tracing::info!("listener {name} on {bound}");
+            first.get_or_insert(bound);
+        }
+        first.context("listeners: there is none")
+    }
+
+    /// A loopback address is served on IPv4 and IPv6, since `localhost` may mean either.
+    async fn serve_listener(&mut self, listener: Listener, address: &str, flag: &str) -> Result<SocketAddr> {
+        let first = bind(address, flag).await?;
         let bound = first.local_addr()?;
         let twin = match bound.ip() {
             IpAddr::V4(Ipv4Addr::LOCALHOST) => Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
             IpAddr::V6(Ipv6Addr::LOCALHOST) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             _ => None,
         };
-        self.serving.push(tokio::spawn(Arc::clone(&self.broker).serve(first)));
+        self.serving.push(tokio::spawn(Arc::clone(&self.broker).serve_listener(listener.clone(), first)));
         if let Some(ip) = twin {
             match TcpListener::bind((ip, bound.port())).await {
-                Ok(second) => self.serving.push(tokio::spawn(Arc::clone(&self.broker).serve(second))),
+                Ok(second) => {
+                    self.serving.push(tokio::spawn(Arc::clone(&self.broker).serve_listener(listener, second)));
+                }
                 Err(error) => tracing::warn!("not served on [{ip}]:{}: {error}", bound.port()),
             }
         }
@@ -103,4 +132,15 @@ pub async fn bind(address: &str, flag: &str) -> Result<TcpListener> {
             "cannot listen on {address}: something else does, or may not; {flag} HOST:PORT names another (port 0: any)"
         )
     })
+}
+
+/// Connections and segments are open files: as many as the system lets this process have.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, "open files stay limited to {:?}", limit.current);
+    }
 }

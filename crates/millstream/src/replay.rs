@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressStyle};
+use millstream_broker::BrokerConfig;
 use millstream_client::{Client, ClientOptions, NewTopic, Producer, ProducerOptions, ProducerRecord};
 use millstream_connectors::embedded::TopicSpec;
 use millstream_connectors::feeds::{
@@ -27,7 +28,7 @@ pub async fn replay(args: &cli::Replay) -> Result<()> {
     let pace = if args.speed.is_some() { Pace::Timed } else { Pace::Flat };
     match &args.data {
         Some(data) => {
-            let host = Host::open(data, "`replay`")?;
+            let host = Host::open(data, "`replay`", BrokerConfig::default())?;
             let topic = TopicSpec { partitions: args.partitions, configs: Vec::new() };
             host.embedded.ensure_topic(&args.topic, topic).await?;
             // A replay by hand begins at the beginning each time, so its position is nobody's.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use millstream_broker::BrokerConfig;
 use millstream_engine::{RunSummary, StatsHandle};
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -24,7 +25,7 @@ pub async fn run(args: &Run) -> Result<()> {
     let begun = Instant::now();
     let project = Loaded::read(&args.project)?;
     let data = project.data(args.data.as_deref());
-    let host = Host::open(&data, "`run`")?;
+    let host = Host::open(&data, "`run`", BrokerConfig::default())?;
     let graph = Graph::open(project, host.embedded.clone(), data, Vec::new(), &args.refresh).await?;
     let (stop, stopping) = watch::channel(false);
     let interrupted = stop.clone();

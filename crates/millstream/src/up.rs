@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use millstream_broker::BrokerConfig;
+use millstream_broker::configs::properties::{self, Setting};
 use millstream_console::ConsoleOptions;
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
@@ -20,25 +22,52 @@ use crate::settings::Loaded;
 /// Runs a project continuously, or broker and page alone.
 pub async fn up(args: &Up, queries: &Handle) -> Result<()> {
     let project = args.project.as_deref().map(Loaded::read).transpose()?;
+    let config = configuration(&args.serve)?;
     let data = match &project {
-        Some(project) => project.data(args.serve.data.as_deref()),
-        None => alone(&args.serve),
+        Some(project) => project.data(folder(&args.serve, &config).as_deref()),
+        None => alone(&args.serve, &config),
     };
-    serve(project, &data, &args.serve, &args.refresh, queries).await
+    serve(project, &data, &args.serve, config, &args.refresh, queries).await
 }
 
 /// Serves the Kafka protocol and the page.
 pub async fn broker(args: &Broker, queries: &Handle) -> Result<()> {
-    serve(None, &alone(&args.serve), &args.serve, &Refresh::default(), queries).await
+    let config = configuration(&args.serve)?;
+    serve(None, &alone(&args.serve, &config), &args.serve, config, &Refresh::default(), queries).await
 }
 
-fn alone(serve: &Serve) -> PathBuf {
-    serve.data.clone().unwrap_or_else(|| PathBuf::from(".millstream"))
+/// The broker's configuration: the file's, and above it what the command line sets.
+fn configuration(serve: &Serve) -> Result<BrokerConfig> {
+    let mut settings = Vec::new();
+    if let Some(file) = &serve.config {
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read --config {}", file.display()))?;
+        settings = properties::parse(&text, &file.display().to_string())?;
+    }
+    for one in &serve.set {
+        settings.push(Setting::parse(one)?);
+    }
+    Ok(BrokerConfig::from_settings(settings)?)
 }
 
-async fn serve(project: Option<Loaded>, data: &Path, serve: &Serve, refresh: &Refresh, queries: &Handle) -> Result<()> {
+/// The data folder that is asked for: `--data`, or `log.dirs`.
+fn folder(serve: &Serve, config: &BrokerConfig) -> Option<PathBuf> {
+    serve.data.clone().or_else(|| config.settings.get("log.dirs").map(PathBuf::from))
+}
+
+fn alone(serve: &Serve, config: &BrokerConfig) -> PathBuf {
+    folder(serve, config).unwrap_or_else(|| PathBuf::from(".millstream"))
+}
+
+async fn serve(
+    project: Option<Loaded>,
+    data: &Path,
+    serve: &Serve,
+    config: BrokerConfig,
+    refresh: &Refresh,
+    queries: &Handle,
+) -> Result<()> {
     let stopped = asked_to_stop();
-    let mut host = Host::open(data, "asking for it again")?;
+    let mut host = Host::open(data, "asking for it again", config)?;
     let kafka = host.serve(&serve.kafka).await?;
     let listener = bind(&serve.http, "--http").await?;
     let http = listener.local_addr()?;
@@ -56,7 +85,7 @@ async fn serve(project: Option<Loaded>, data: &Path, serve: &Serve, refresh: &Re
     let console = tokio::spawn(millstream_console::serve(
         listener,
         Arc::clone(&page) as _,
-        ConsoleOptions::default(),
+        ConsoleOptions { allowed_hosts: serve.http_name.clone() },
         async move {
             let _ = closing.wait_for(|close| *close).await;
         },
