@@ -43,18 +43,20 @@ pub(crate) fn spell_out(text: &str, from: &str, to: &str) -> Result<String, Stri
     if first >= last {
         return Err(format!("an interval goes from a longer unit to a shorter one, not {from} TO {to}"));
     }
-    let example = ["1 02:03:04", "02:03:04", "03:04", ""][first];
+    let example: String = (first..=last)
+        .map(|at| ["1", "02", "03", "04"][at].to_string() + if at < last { UNITS[at].1 } else { "" })
+        .collect();
     let (mut rest, mut out) = (digits, Vec::new());
     for (at, (unit, separator)) in UNITS.iter().enumerate().take(last + 1).skip(first) {
         let (part, behind) =
-            if at == last { (rest, "") } else { rest.split_once(separator).ok_or_else(|| wrong(example))? };
+            if at == last { (rest, "") } else { rest.split_once(separator).ok_or_else(|| wrong(&example))? };
         let below = match *unit {
             _ if at == first => u32::MAX,
             "HOUR" => 24,
             _ => 60,
         };
         if !number(part, below) || (part.contains('.') && *unit != "SECOND") {
-            return Err(wrong(example));
+            return Err(wrong(&example));
         }
         out.push(format!("{sign}{part} {unit}"));
         rest = behind;

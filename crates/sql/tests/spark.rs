@@ -1,6 +1,6 @@
-//! Every expression of `golden/functions.sql`, planned from its SQL and run, gives what a real Spark gave: the same type, the same value, the
-//! same error class. `golden/functions.tsv` is what Spark said (`crates/functions/tests/golden/spark.py` asks it);
-//! `golden/differences.tsv` lists where we differ, and why.
+//! Every expression of `golden/*.sql`, planned from its SQL and run, gives what a real Spark gave: the same type, the same value, the same error
+//! class. `golden/*.tsv` are what Spark said (`crates/functions/tests/golden/spark.py` asks it); `golden/differences.tsv` lists where we
+//! differ, and why.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +11,7 @@ use millstream_functions::SparkError;
 use millstream_functions::ddl::type_name;
 use millstream_sql::{Environment, Project, TableKind};
 
-const SPEC: &str =
-    "name: functions\nstorage: file:///tmp/functions\nlibraries:\n  - glob:\n      include: transformations/**\n";
+const SPEC: &str = "name: functions\nstorage: file:///tmp/functions\nlibraries:\n  - glob:\n      include: transformations/**\nconfiguration:\n  spark.sql.session.timeZone: ";
 
 /// Type and value of an expression, or its error class.
 async fn evaluate(dir: &Path, expression: &str) -> (String, String) {
@@ -55,13 +54,13 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).unwrap()
 }
 
-#[tokio::test]
-async fn functions_give_what_spark_gives() {
+/// Every line of a file of Spark's answers; none may differ that is not listed, and none that is listed may agree.
+async fn check(name: &str, zone: &str) {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("spark-pipeline.yml"), SPEC).unwrap();
+    std::fs::write(dir.path().join("spark-pipeline.yml"), format!("{SPEC}{zone}\n")).unwrap();
     std::fs::create_dir(dir.path().join("transformations")).unwrap();
-    let (answers, differences) = (read("functions.tsv"), read("differences.tsv"));
-    let mut differences: BTreeMap<&str, &str> = lines(&differences)
+    let (answers, differences) = (read(&format!("{name}.tsv")), read("differences.tsv"));
+    let differences: BTreeMap<&str, &str> = lines(&differences)
         .map(|line| line.split_once('\t').expect("a difference is an expression, a tab and a reason"))
         .collect();
     let (mut wrong, mut asked) = (Vec::new(), 0);
@@ -69,7 +68,12 @@ async fn functions_give_what_spark_gives() {
         let [expression, kind, value] = line.split('\t').collect::<Vec<_>>()[..] else {
             panic!("three columns: {line}")
         };
-        let value = value.replace("\\\\", "\u{0}").replace("\\n", "\n").replace("\\t", "\t").replace('\u{0}', "\\");
+        let value = value
+            .replace("\\\\", "\u{1}")
+            .replace("\\n", "\n")
+            .replace("\\t", "\t")
+            .replace("\\r", "\r")
+            .replace('\u{1}', "\\");
         let found = evaluate(dir.path(), expression).await;
         asked += 1;
         let same = found.0 == kind
@@ -77,12 +81,28 @@ async fn functions_give_what_spark_gives() {
                 Some(class) => found.1.strip_prefix('!').is_some_and(|found| found.starts_with(class)),
                 None => found.1 == value,
             };
-        match (same, differences.remove(expression)) {
-            (true, None) | (false, Some(_)) => {}
-            (true, Some(_)) => wrong.push(format!("{expression}: listed as a difference, but it is as in Spark")),
-            (false, None) => wrong.push(format!("{expression}: {} {} instead of {kind} {value}", found.0, found.1)),
+        match (same, differences.contains_key(expression)) {
+            (true, false) | (false, true) => {}
+            (true, true) => wrong.push(format!("{expression}: listed as a difference, but it is as in Spark")),
+            (false, false) => wrong.push(format!("{expression}:\n    {} {}\n    {kind} {value}", found.0, found.1)),
         }
     }
-    wrong.extend(differences.keys().map(|expression| format!("{expression}: listed as a difference, but not asked")));
-    assert!(wrong.is_empty(), "{} of {asked} expressions are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(asked > 30, "the file holds Spark's answers");
+    let all = wrong.join("\n");
+    assert!(wrong.is_empty(), "{} of {asked} expressions are wrong (ours, Spark's):\n{all}", wrong.len());
+}
+
+#[tokio::test]
+async fn functions_give_what_spark_gives() {
+    check("functions", "UTC").await;
+}
+
+#[tokio::test]
+async fn texts_are_read_as_spark_reads_them() {
+    check("texts", "UTC").await;
+}
+
+#[tokio::test]
+async fn times_follow_the_session_time_zone() {
+    check("zones", "America/New_York").await;
 }

@@ -227,7 +227,9 @@ impl Cast<'_> {
                     parse_timestamp(s, zone, || self.session.now_us())
                 })
             }
-            DataType::Timestamp(_, None) => self.strings::<TimestampMicrosecondType>(array, to, parse_timestamp_ntz),
+            DataType::Timestamp(_, None) => {
+                self.strings::<TimestampMicrosecondType>(array, to, |text| parse_timestamp_ntz(text, true))
+            }
             DataType::Decimal128(precision, scale) => {
                 let (precision, scale) = (*precision, *scale);
                 let mut out = Vec::with_capacity(array.len());

@@ -4,7 +4,7 @@ use arrow::array::{RecordBatch, new_empty_array};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::error::Result;
 
-use super::{LINE_END, check_schema, row_end};
+use super::{LINE_END, encoders, row_end};
 use crate::session::Session;
 use crate::text::encode::{Encoder, Format, Style};
 use crate::text::options::CsvOptions;
@@ -93,24 +93,16 @@ impl CsvWriter {
 
     /// Appends a line per row.
     pub fn write(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        self.rows(batch, out, None, true)
+        self.rows(batch, out, None)
     }
 
     /// Appends the rows without line ends, and to `ends` where each ends in `out`.
     pub fn write_rows(&self, batch: &RecordBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
-        self.rows(batch, out, Some(ends), false)
+        self.rows(batch, out, Some(ends))
     }
 
-    fn rows(
-        &self,
-        batch: &RecordBatch,
-        out: &mut Vec<u8>,
-        mut ends: Option<&mut Vec<usize>>,
-        lines: bool,
-    ) -> Result<()> {
-        check_schema(&self.schema, batch)?;
-        let encoders =
-            batch.columns().iter().map(|column| Encoder::new(column, &self.format)).collect::<Result<Vec<_>>>()?;
+    fn rows(&self, batch: &RecordBatch, out: &mut Vec<u8>, mut ends: Option<&mut Vec<usize>>) -> Result<()> {
+        let encoders = encoders(&self.schema, batch, &self.format)?;
         let mut scratch = Vec::new();
         for row in 0..batch.num_rows() {
             for (index, encoder) in encoders.iter().enumerate() {
@@ -126,9 +118,6 @@ impl CsvWriter {
                     encoder.write(row, &mut scratch);
                     self.value(index, &scratch, out);
                 }
-            }
-            if lines {
-                out.push(LINE_END);
             }
             row_end(out, ends.as_deref_mut());
         }

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::ddl::{parse_fields, parse_schema, type_name};
+use crate::error::SparkError;
 use crate::session::Session;
 use crate::text::column::{nullable, nullable_type};
 use crate::text::csv::CsvDecoder;
@@ -102,9 +103,8 @@ impl FromText {
             TextFormat::Json(options) => options.text.mode,
         };
         if mode == ParseMode::DropMalformed {
-            return Err(DataFusionError::Plan(format!(
-                "{name}: mode DROPMALFORMED is for files only; use PERMISSIVE or FAILFAST"
-            )));
+            let message = format!("{name}: mode DROPMALFORMED is for files only; use PERMISSIVE or FAILFAST");
+            return Err(SparkError::new("PARSE_MODE_UNSUPPORTED", message).into());
         }
         let out = Self {
             format,

@@ -60,7 +60,8 @@ impl TimeFormats {
     fn timestamp_ntz(&self, text: &str) -> Option<i64> {
         match self.timestamp_ntz.as_ref().and_then(|p| p.read.as_ref()) {
             Some(pattern) => pattern.parse_local(text),
-            None => parse_timestamp_ntz(text),
+            // Unlike a cast, Spark's readers refuse a zone here.
+            None => parse_timestamp_ntz(text, false),
         }
     }
 

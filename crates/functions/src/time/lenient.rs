@@ -24,8 +24,8 @@ pub fn parse_timestamp(text: &str, zone: Zone, now_us: impl FnOnce() -> i64) -> 
     Some(zone.to_utc(local))
 }
 
-/// Reads a TIMESTAMP_NTZ: the same texts; a zone in it is checked and left out, a time alone is refused.
-pub fn parse_timestamp_ntz(text: &str) -> Option<i64> {
+/// Reads a TIMESTAMP_NTZ: the same texts; a zone in it is checked and left out if `zone_allowed`, a time alone is refused.
+pub fn parse_timestamp_ntz(text: &str, zone_allowed: bool) -> Option<i64> {
     if let Some(us) = parse_plain(text.as_bytes()) {
         return Some(us);
     }
@@ -33,8 +33,10 @@ pub fn parse_timestamp_ntz(text: &str) -> Option<i64> {
     if fields.just_time {
         return None;
     }
-    if let Some(name) = fields.zone {
-        Zone::parse(name.trim())?;
+    match fields.zone {
+        Some(name) if zone_allowed => Zone::parse(name.trim()).map(drop)?,
+        Some(_) => return None,
+        None => {}
     }
     fields.civil.to_micros()
 }

@@ -1,6 +1,6 @@
 """Asks a real Spark for the type and value of each expression of expressions.sql, and writes results.tsv: expression, type, value.
 
-An error stands as `!CLASS` (and no type); null as `NULL`. Run in the environment of tests/peers' Spark: python spark.py [SOURCE RESULTS]
+An error stands as `!CLASS` (and no type); null as `NULL`. Run in the environment of tests/peers' Spark: python spark.py [SOURCE RESULTS [ZONE]]
 """
 import pathlib
 import re
@@ -13,7 +13,7 @@ source, results = [pathlib.Path(a) for a in sys.argv[1:3]] if len(sys.argv) > 2 
 spark = (
     SparkSession.builder.master("local[1]")
     .config("spark.ui.enabled", "false")
-    .config("spark.sql.session.timeZone", "UTC")
+    .config("spark.sql.session.timeZone", sys.argv[3] if len(sys.argv) > 3 else "UTC")
     .config("spark.sql.shuffle.partitions", "1")
     .getOrCreate()
 )
@@ -26,7 +26,7 @@ for line in source.read_text().splitlines():
     asked = re.sub(r"^array_item\((.*), (.*?)\)$", r"\1[\2]", line)
     try:
         kind, value = spark.sql(f"SELECT typeof({asked}), CAST({asked} AS STRING)").collect()[0]
-        value = "NULL" if value is None else value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+        value = "NULL" if value is None else value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
     except Exception as error:
         found = re.search(r"\[([A-Z0-9_]+)", str(error))
         kind, value = "", "!" + (found.group(1) if found else "ERROR")

@@ -77,7 +77,7 @@ impl Planner<'_> {
                     Diagnostic::at(span, "MISSING_AGGREGATION", format!("`{call}` is neither a group nor aggregated"));
                 return Err(error
                     .label("beside GROUP BY window(…)")
-                    .help("put it into GROUP BY too: GROUP BY window(ts, '5 minutes'), window_time(window); or take it in an outer query")
+                    .help("take it in an outer query: SELECT window_time(window) AS t, n FROM (SELECT window, count(*) AS n … GROUP BY window(ts, '5 minutes'))")
                     .into());
             }
             match replaced.column_refs().into_iter().find(|column| !plan.schema().has_column(column)) {
@@ -114,8 +114,15 @@ impl Planner<'_> {
 
     /// Over a stream, a group is final only when the watermark has passed it.
     fn check_watermark(&self, plan: &LogicalPlan, keys: &[Expr], span: Span) -> Result<()> {
-        if keys.iter().any(|key| is_event_time(plan, key)) {
-            return Ok(());
+        match keys.iter().filter(|key| is_event_time(plan, key)).count() {
+            0 => {}
+            1 => return Ok(()),
+            _ => {
+                let error = Diagnostic::at(span, "MULTIPLE_EVENT_TIME_COLUMNS", "more than one group is event time");
+                return Err(error
+                    .help("group by the window alone; take window_time(window) or window.start in an outer query")
+                    .into());
+            }
         }
         let has_watermark = plan.schema().fields().iter().any(|field| watermark_delay_us(field).is_some());
         let error = Diagnostic::at(
