@@ -4,9 +4,12 @@ use std::io::{Cursor, Write};
 use std::sync::{Arc, Mutex};
 
 use clap::Parser;
+use millstream_broker::configs::properties::Setting;
+use millstream_broker::security::certificate::development;
 use millstream_broker::{Broker, BrokerConfig};
 use millstream_commands::{Command, Screen, run};
 use millstream_log::{Log, LogOptions};
+use millstream_protocol::sasl::Secret;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -65,13 +68,18 @@ impl Done {
 
 impl Server {
     async fn start() -> Server {
+        Server::start_with(BrokerConfig::default()).await
+    }
+
+    async fn start_with(config: BrokerConfig) -> Server {
         let dir = tempfile::tempdir().unwrap();
         let (log, _) =
             Log::open(dir.path(), LogOptions { journal_file_bytes: 1 << 20, ..LogOptions::default() }).unwrap();
-        let broker = Broker::open(log, BrokerConfig::default()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        tokio::spawn(broker.clone().serve(listener));
+        let listener = config.listeners().unwrap().remove(0);
+        let broker = Broker::open(log, config).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap().to_string();
+        tokio::spawn(broker.clone().serve_listener(listener, socket));
         Server { address, broker, _dir: dir }
     }
 
@@ -347,6 +355,32 @@ impl Server {
         let client = millstream_client::Client::connect(&self.address, Default::default()).await.unwrap();
         client.brokers()[0].0.to_string()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_properties_file_opens_a_secured_listener() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = development(dir.path(), &[]).unwrap();
+    let keys = format!("ssl.keystore.location={}", files.server.display());
+    let settings = ["listeners=SASL_SSL://localhost:0", "ssl.keystore.type=PEM", &keys];
+    let settings = settings.map(|one| Setting::parse(one).unwrap());
+    let server = Server::start_with(BrokerConfig::from_settings(settings).unwrap()).await;
+    server.broker.users().set_password("ann", &Secret::new("wonder"), 4096).await.unwrap();
+    let run = async |password: &str| {
+        let path = dir.path().join("client.properties");
+        let text = format!(
+            "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-256\nssl.truststore.location={}\n\
+             sasl.jaas.config=x.ScramLoginModule required username=\"ann\" password=\"{password}\";\n",
+            files.authority.display()
+        );
+        std::fs::write(&path, text).unwrap();
+        server.run(&format!("topics create t --if-missing --command-config {}", path.display())).await.error
+    };
+    assert_eq!(run("wonder").await, None);
+    let refused = run("guess").await.unwrap();
+    assert!(refused.contains("refused the log-in of \"ann\""), "{refused}");
+    let plain = server.run("topics list").await.error.unwrap();
+    assert!(plain.contains("--command-config"), "{plain}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
