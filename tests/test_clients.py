@@ -9,7 +9,7 @@ import pytest
 from conftest import missing, peer
 
 # Clients that are part of a peer's own installation.
-PEERS = {"java_tools.sh": "kafka", "spark.sh": "spark"}
+PEERS = {"java_tools.sh": "kafka", "java_transactions.sh": "kafka", "spark.sh": "spark"}
 CLIENTS = sorted((pathlib.Path(__file__).parent / "clients").glob("*.*"))
 
 

@@ -159,22 +159,12 @@ def administration(admin):
     assert topic not in admin.list_topics().topics
 
 
-def transactions_are_refused():
-    producer = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": RUN})
-    try:
-        producer.init_transactions(10)
-        raise AssertionError("transactions are not there yet")
-    except KafkaException as error:
-        assert not error.args[0].retriable(), error
-
-
 def main():
     admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
     codecs()
     groups(admin)
     static_member(admin)
     administration(admin)
-    transactions_are_refused()
     print("ok")
 
 

@@ -15,6 +15,7 @@ use crate::security::Security;
 use crate::security::users::Users;
 use crate::stats::TopicStats;
 use crate::topics::Topics;
+use crate::transactions::Coordinator as Transactions;
 use crate::{BrokerConfig, BrokerError};
 
 /// A single node. Serves any number of listeners ([`Broker::serve`]) and the process it lives in (`embedded.rs`).
@@ -26,6 +27,7 @@ pub struct Broker {
     pub(crate) groups: Arc<Coordinator>,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) security: Security,
+    pub(crate) transactions: Arc<Transactions>,
     stop: watch::Sender<bool>,
 }
 
@@ -40,18 +42,23 @@ impl Broker {
             crate::configs::broker::check(name, value).map_err(BrokerError::InvalidConfig)?;
         }
         let config = Arc::new(config);
-        let (topics, groups, security) = blocking(|| {
+        let (topics, groups, transactions, security) = blocking(|| {
             let topics = Arc::new(Topics::open(log.clone(), config.clone())?);
-            let groups = Coordinator::open(&log, config.clone())?;
+            let groups = Arc::new(Coordinator::open(&log, config.clone())?);
+            let transactions = Transactions::open(&log, config.clone(), topics.clone(), groups.clone())?;
             let security = Security::open(&topics, &config)?;
-            Ok::<_, BrokerError>((topics, Arc::new(groups), security))
+            Ok::<_, BrokerError>((topics, groups, Arc::new(transactions), security))
         })?;
         let fetch_sessions = FetchSessions::new(config.fetch_sessions_max, config.seed);
         let stop = watch::Sender::new(false);
-        let broker = Arc::new(Broker { log, config, topics, groups, fetch_sessions, security, stop });
+        let broker = Arc::new(Broker { log, config, topics, groups, fetch_sessions, transactions, security, stop });
         let (groups, mut stopping) = (broker.groups.clone(), broker.stopping());
         tokio::spawn(async move {
             tokio::select! { () = groups.run() => {} _ = stopping.wait_for(|stop| *stop) => {} }
+        });
+        let (transactions, mut stopping) = (broker.transactions.clone(), broker.stopping());
+        tokio::spawn(async move {
+            tokio::select! { () = transactions.run() => {} _ = stopping.wait_for(|stop| *stop) => {} }
         });
         let (keeper, mut stopping) = (broker.clone(), broker.stopping());
         tokio::spawn(async move {
@@ -113,6 +120,11 @@ impl Broker {
     /// Who can log in.
     pub fn users(&self) -> &Users {
         &self.security.users
+    }
+
+    /// Transactions.
+    pub fn transactions(&self) -> &Arc<Transactions> {
+        &self.transactions
     }
 
     /// Host and port that a client is told which reached the broker by `listener` at `local`.

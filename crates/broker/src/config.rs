@@ -50,6 +50,12 @@ pub struct BrokerConfig {
     pub offset_metadata_bytes_max: usize,
     /// `offsets.retention.minutes`, in milliseconds: how long offsets of a group without members are kept.
     pub offsets_retention_ms: i64,
+    /// `transaction.max.timeout.ms`: longest time-out that a transactional producer may ask for.
+    pub transaction_max_timeout_ms: i32,
+    /// `transactional.id.expiration.ms`: a transactional id that is not used for so long is forgotten.
+    pub transactional_id_expiration_ms: i64,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`: how often transactions are looked at whose time is up.
+    pub transaction_abort_check_interval_ms: u64,
     /// `log.retention.check.interval.ms`: how often retention and expiry look.
     pub retention_check_interval_ms: u64,
     /// Size from which on an internal log (topics, offsets) is written anew and its past forgotten.
@@ -85,6 +91,9 @@ impl Default for BrokerConfig {
             group_consumer_assignors: vec![Assignor::Uniform, Assignor::Range],
             offset_metadata_bytes_max: 4096,
             offsets_retention_ms: 7 * 86_400_000,
+            transaction_max_timeout_ms: 900_000,
+            transactional_id_expiration_ms: 7 * 86_400_000,
+            transaction_abort_check_interval_ms: 10_000,
             retention_check_interval_ms: 60_000,
             internal_log_bytes_max: 16 << 20,
             connections_max_reauth_ms: 0,

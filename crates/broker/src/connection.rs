@@ -269,7 +269,7 @@ impl Connection {
 /// ApiVersions of a version that is not known is answered in version 0, so that any client can go on; anything else ends the connection.
 fn refuse(header: &RequestHeader) -> Result<Frame, Close> {
     if header.api() == Some(ApiKey::ApiVersions) {
-        let response = apis::unsupported_api_versions(ErrorCode::UnsupportedVersion);
+        let response = apis::unsupported_api_versions(ErrorCode::UnsupportedVersion, 0);
         return Ok(encode_response(&response, 0, header.correlation_id));
     }
     Err(Close::Unsupported {

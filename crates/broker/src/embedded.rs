@@ -1,9 +1,12 @@
 //! The log for the process the broker lives in: the same topics, without a socket, also the internal ones, and appends over many partitions.
+//!
+//! It is read as a consumer with `isolation.level=read_committed` would: the end of a partition is its last stable offset, and records of aborted
+//! transactions are left out.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use millstream_log::Append;
+use bytes::{Bytes, BytesMut};
+use millstream_log::{Append, Committed};
 use millstream_protocol::records::batches;
 use tokio::sync::watch;
 
@@ -24,7 +27,7 @@ pub struct TopicInfo {
 pub struct PartitionOffsets {
     /// First offset that is still there.
     pub log_start: i64,
-    /// Offset after the last durable, visible record.
+    /// Offset after the last record that is durable and of no open transaction.
     pub high_watermark: i64,
 }
 
@@ -85,7 +88,11 @@ impl Broker {
     /// Offsets of a partition.
     pub fn offsets(&self, topic: &str, partition: i32) -> Result<PartitionOffsets, BrokerError> {
         let partition = self.partition(topic, partition)?;
-        Ok(PartitionOffsets { log_start: partition.log_start_offset(), high_watermark: partition.high_watermark() })
+        let high_watermark = match partition.knows_transactions() {
+            true => partition.last_stable_offset(),
+            false => blocking(|| partition.last_stable_offset()),
+        }?;
+        Ok(PartitionOffsets { log_start: partition.log_start_offset(), high_watermark })
     }
 
     /// First offset whose record's time stamp is at or after `timestamp_ms`.
@@ -100,10 +107,15 @@ impl Broker {
         Ok(found.map(|found| found.offset))
     }
 
-    /// Whole batches from the one that holds `offset`, about `max_bytes` but at least one, never past the high watermark; empty at the end.
+    /// Whole batches from the one that holds `offset`, about `max_bytes` but at least one, never past the end that [`Broker::offsets`] gives; empty
+    /// there. In the place of a batch of an aborted transaction stands one without records.
     pub async fn read(&self, topic: &str, partition: i32, offset: i64, max_bytes: usize) -> Result<Bytes, BrokerError> {
         let partition = self.partition(topic, partition)?;
-        Ok(blocking(|| partition.read(offset, max_bytes))?)
+        let committed = blocking(|| partition.read_committed(offset, max_bytes, true))?;
+        Ok(match committed.aborted.is_empty() {
+            true => committed.batches,
+            false => without_aborted(&committed),
+        })
     }
 
     /// One atomic append over all partitions named; durable when it returns. Gives each part's first offset.
@@ -126,9 +138,13 @@ impl Broker {
         Ok(appended.iter().map(|part| part.base_offset).collect())
     }
 
-    /// The partition's high watermark as it moves.
+    /// The partition's end, as [`Broker::offsets`] gives it, as it moves.
     pub fn watch(&self, topic: &str, partition: i32) -> Result<watch::Receiver<i64>, BrokerError> {
-        Ok(self.partition(topic, partition)?.watch())
+        let partition = self.partition(topic, partition)?;
+        Ok(match partition.knows_transactions() {
+            true => partition.watch_stable(),
+            false => blocking(|| partition.watch_stable()),
+        }?)
     }
 
     /// Forgets records before `before`.
@@ -142,4 +158,22 @@ impl Broker {
         let found = self.topics.get(topic).ok_or_else(|| BrokerError::UnknownTopic(topic.to_string()))?;
         found.partition(number).cloned()
     }
+}
+
+/// Puts a batch without records in the place of each that was aborted.
+fn without_aborted(committed: &Committed) -> Bytes {
+    let mut out = BytesMut::with_capacity(committed.batches.len());
+    for (header, batch) in batches(&committed.batches).map_while(Result::ok) {
+        let aborted = header.is_transactional()
+            && !header.is_control()
+            && committed.aborted.iter().any(|transaction| {
+                let range = transaction.first_offset..transaction.last_offset;
+                transaction.producer_id == header.producer_id && range.contains(&header.base_offset)
+            });
+        match aborted {
+            true => out.extend_from_slice(&header.without_records()),
+            false => out.extend_from_slice(batch),
+        }
+    }
+    out.freeze()
 }

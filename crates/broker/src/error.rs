@@ -78,6 +78,7 @@ pub(crate) fn log_code(error: &LogError) -> ErrorCode {
         LogError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         LogError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         LogError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        LogError::TransactionOpen { .. } => ErrorCode::InvalidTxnState,
         LogError::Closed => ErrorCode::NotLeaderOrFollower,
         LogError::DiskFull { .. } | LogError::Io { .. } | LogError::Corrupt { .. } => ErrorCode::KafkaStorageError,
         _ => ErrorCode::KafkaStorageError,

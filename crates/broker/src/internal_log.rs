@@ -79,14 +79,19 @@ impl InternalLog {
         now_ms: i64,
         records: &[KeyValue],
     ) -> impl Future<Output = Result<i64, LogError>> + Send + 'static {
-        let batches = build(now_ms, records);
-        let appended = (!batches.is_empty()).then(|| self.log.append(vec![Append::new(self.name.clone(), batches)]));
+        let appended = self.part(now_ms, records).map(|part| self.log.append(vec![part]));
         async move {
             match appended {
                 Some(appended) => Ok(appended.await?.first().map_or(0, |part| part.base_offset)),
                 None => Ok(0),
             }
         }
+    }
+
+    /// The records as part of an append that has others; `None` without records.
+    pub fn part(&self, now_ms: i64, records: &[KeyValue]) -> Option<Append> {
+        let batches = build(now_ms, records);
+        (!batches.is_empty()).then(|| Append::new(self.name.clone(), batches))
     }
 
     /// Whether it is time to write anew what holds.

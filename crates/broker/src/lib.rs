@@ -15,6 +15,7 @@ pub mod configs;
 mod connection;
 mod embedded;
 mod error;
+mod features;
 mod fetch_sessions;
 pub mod groups;
 mod internal_log;
@@ -23,6 +24,7 @@ pub mod security;
 mod server;
 mod stats;
 mod topics;
+pub mod transactions;
 mod transport;
 
 pub use broker::Broker;

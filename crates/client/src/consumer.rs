@@ -2,11 +2,11 @@
 //!
 //! One fetch per broker is under way at a time, also while the caller works on what came before, up to `buffer_bytes_max`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{FetchRequest, FetchResponse, fetch};
 use millstream_protocol::records::{BatchError, Record, Scratch, batches, check, decode_checked};
@@ -32,7 +32,8 @@ pub struct ConsumerOptions {
     pub partition_max_bytes: i32,
     /// Bytes fetched ahead of the caller, about.
     pub buffer_bytes_max: usize,
-    /// Whether records of open and aborted transactions stay hidden from the offsets on: the broker then answers up to the last stable offset.
+    /// Whether records of open and aborted transactions stay hidden: the broker then answers up to the last stable offset, and batches of aborted
+    /// transactions are handed out without their records.
     pub read_committed: bool,
     /// Whether to end at the offsets that were the ends when partitions were assigned.
     pub stop_at_end: bool,
@@ -338,16 +339,43 @@ impl Consumer {
             }
         };
         assigned.position = next_offset;
+        let bytes = bytes.slice(..end);
+        let bytes = match part.aborted_transactions {
+            Some(aborted) if !aborted.is_empty() => without_aborted(&bytes, aborted),
+            _ => bytes,
+        };
+        let end = bytes.len();
         if end > 0 {
             self.queue_bytes += end;
             self.queue.push_back(Fetched {
                 topic: assigned.topic.clone(),
                 partition: assigned.partition,
                 from_offset,
-                batches: bytes.slice(..end),
+                batches: bytes,
                 high_watermark: part.high_watermark,
             });
         }
         Ok(())
     }
+}
+
+/// Takes the records out of batches of aborted transactions: each counts as aborted from its first offset to its marker.
+fn without_aborted(bytes: &[u8], mut aborted: Vec<fetch::AbortedTransaction>) -> Bytes {
+    aborted.sort_by_key(|transaction| transaction.first_offset);
+    let mut aborted = aborted.into_iter().peekable();
+    let mut passing: HashSet<i64> = HashSet::new();
+    let mut out = BytesMut::with_capacity(bytes.len());
+    for (header, batch) in batches(bytes).map_while(Result::ok) {
+        while let Some(transaction) = aborted.next_if(|transaction| transaction.first_offset <= header.last_offset()) {
+            passing.insert(transaction.producer_id);
+        }
+        if header.is_control() {
+            passing.remove(&header.producer_id);
+        }
+        match !header.is_control() && header.is_transactional() && passing.contains(&header.producer_id) {
+            true => out.extend_from_slice(&header.without_records()),
+            false => out.extend_from_slice(batch),
+        }
+    }
+    out.freeze()
 }

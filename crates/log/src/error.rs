@@ -94,6 +94,14 @@ pub enum LogError {
         /// The batch's epoch.
         found: i16,
     },
+    /// A producer with an open transaction sent a batch that is not part of it (Kafka's INVALID_TXN_STATE).
+    #[error("{partition}: producer {producer_id} has an open transaction and sent a batch outside of it")]
+    TransactionOpen {
+        /// Where.
+        partition: TopicPartition,
+        /// The producer.
+        producer_id: i64,
+    },
     /// No space left. Nothing of the append is visible; repeat it when there is space.
     #[error("the disk is full at {}: free some space, writing goes on by itself then", .path.display())]
     DiskFull {

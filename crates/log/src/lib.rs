@@ -55,6 +55,7 @@ pub use append::{Ack, Append, AppendResult, Appended, AppendedPart};
 pub use config::{Clock, LogOptions, PartitionConfig};
 pub use error::LogError;
 pub use log::Log;
-pub use partition::{Partition, TimestampOffset};
+pub use partition::{Committed, Partition, TimestampOffset};
+pub use producers::{AbortedTransaction, ProducerInfo};
 pub use report::{RecoveryReport, RetentionReport, Truncation};
 pub use topic_partition::TopicPartition;

@@ -151,7 +151,7 @@ impl Log {
             return Err(LogError::PartitionExists(name.clone()));
         }
         let slot = shared.next_slot.load(Ordering::Acquire);
-        let state = State { segments: Vec::new(), log_start: 0, high_watermark: 0, relaxed: false };
+        let state = State { segments: Vec::new(), log_start: 0, high_watermark: 0, relaxed: false, transactions: None };
         let relaxed = config.is_relaxed();
         let partition = Arc::new(Partition::new(
             context.clone(),

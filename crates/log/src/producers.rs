@@ -1,17 +1,17 @@
-//! What a partition knows of its idempotent producers: which batches it has, so that one sent again is recognized, and which comes
-//! next, so that none is missed. The rules are those of Kafka's `ProducerStateManager` (Kafka 4).
+//! What a partition knows of its idempotent producers: which batches it has, so that one sent again is recognized, which comes
+//! next, so that none is missed, and where their open transactions begin. The rules are those of Kafka's `ProducerStateManager` (Kafka 4).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use millstream_protocol::records::BatchHeader;
+use millstream_protocol::records::{BatchHeader, EndMarker};
 
 use crate::{LogError, TopicPartition};
 
 /// Batches of a producer that are remembered: as many as Kafka's clients keep in flight.
 const BATCHES_MAX: usize = 5;
-const SNAPSHOT_MAGIC: &[u8; 8] = b"MSPROD01";
-const BATCH_BYTES: usize = 24;
-const ENTRY_BYTES_MIN: usize = 20;
+const SNAPSHOT_MAGIC: &[u8; 8] = b"MSPROD02";
+/// A transaction's first offset where there is no transaction.
+const NO_TRANSACTION: i64 = -1;
 
 /// A batch that was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,38 @@ pub(crate) struct ProducerEntry {
     batches: Vec<Appended>,
     /// When it last wrote, in milliseconds since 1970.
     seen_ms: i64,
+    /// First offset of its open transaction.
+    transaction: Option<i64>,
+    /// Of its last transaction marker; -1 = none.
+    coordinator_epoch: i32,
+}
+
+/// A transaction that was aborted: its records are to be passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Whose.
+    pub producer_id: i64,
+    /// Its first record's offset.
+    pub first_offset: i64,
+    /// Offset of the marker that ends it.
+    pub last_offset: i64,
+}
+
+/// A producer as administrators see it (DescribeProducers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerInfo {
+    /// Id.
+    pub producer_id: i64,
+    /// Newest epoch seen.
+    pub epoch: i16,
+    /// Sequence number of its last record; -1 = none of this epoch.
+    pub last_sequence: i32,
+    /// When it last wrote, in milliseconds since 1970.
+    pub seen_ms: i64,
+    /// Epoch of the coordinator that wrote its last marker; -1 = none.
+    pub coordinator_epoch: i32,
+    /// First offset of its open transaction.
+    pub transaction_start: Option<i64>,
 }
 
 /// What is to be done with a batch.
@@ -49,6 +81,8 @@ pub(crate) type Undo = (i64, Option<ProducerEntry>);
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Producers {
     entries: HashMap<i64, ProducerEntry>,
+    /// Open transactions by their first offset.
+    open: BTreeMap<i64, i64>,
 }
 
 impl Producers {
@@ -73,6 +107,9 @@ impl Producers {
         if header.is_control() {
             return Ok(Verdict::Append);
         }
+        if entry.transaction.is_some() && !header.is_transactional() {
+            return Err(LogError::TransactionOpen { partition: partition.clone(), producer_id: header.producer_id });
+        }
         if header.producer_epoch > entry.epoch {
             return if header.base_sequence == 0 { Ok(Verdict::Append) } else { Err(out_of_order(0)) };
         }
@@ -87,19 +124,29 @@ impl Producers {
         if header.base_sequence == expected { Ok(Verdict::Append) } else { Err(out_of_order(expected)) }
     }
 
-    /// Notes a batch that stands at `base_offset`, and gives what takes the note back.
-    pub(crate) fn note(&mut self, header: &BatchHeader, base_offset: i64, now_ms: i64) -> Undo {
+    /// Notes a batch that stands at `base_offset`; `marker` is what it says if it is a control batch. Gives what takes the note back, and
+    /// the transaction that it aborts.
+    pub(crate) fn note(
+        &mut self,
+        header: &BatchHeader,
+        marker: Option<EndMarker>,
+        base_offset: i64,
+        now_ms: i64,
+    ) -> (Undo, Option<AbortedTransaction>) {
         let before = self.entries.get(&header.producer_id).cloned();
         let entry = self.entries.entry(header.producer_id).or_insert_with(|| ProducerEntry {
             epoch: header.producer_epoch,
             batches: Vec::new(),
             seen_ms: now_ms,
+            transaction: None,
+            coordinator_epoch: -1,
         });
         entry.seen_ms = now_ms;
         if header.producer_epoch > entry.epoch {
             entry.epoch = header.producer_epoch;
             entry.batches.clear();
         }
+        let mut aborted = None;
         if !header.is_control() {
             if entry.batches.len() == BATCHES_MAX {
                 entry.batches.remove(0);
@@ -110,42 +157,88 @@ impl Producers {
                 first_offset: base_offset,
                 last_offset: base_offset + i64::from(header.last_offset_delta),
             });
+            if header.is_transactional() && entry.transaction.is_none() {
+                entry.transaction = Some(base_offset);
+                self.open.insert(base_offset, header.producer_id);
+            }
+        } else if let Some(marker) = marker {
+            entry.coordinator_epoch = marker.coordinator_epoch;
+            if let Some(first_offset) = entry.transaction.take() {
+                self.open.remove(&first_offset);
+                let producer_id = header.producer_id;
+                aborted = (!marker.committed).then_some(AbortedTransaction {
+                    producer_id,
+                    first_offset,
+                    last_offset: base_offset,
+                });
+            }
         }
-        (header.producer_id, before)
+        ((header.producer_id, before), aborted)
     }
 
     /// Takes back what [`Producers::note`] did last.
     pub(crate) fn undo(&mut self, (producer_id, before): Undo) {
+        let open = |entry: Option<&ProducerEntry>| entry.and_then(|entry| entry.transaction);
+        if let Some(first_offset) = open(self.entries.get(&producer_id)) {
+            self.open.remove(&first_offset);
+        }
+        if let Some(first_offset) = open(before.as_ref()) {
+            self.open.insert(first_offset, producer_id);
+        }
         match before {
             Some(entry) => self.entries.insert(producer_id, entry),
             None => self.entries.remove(&producer_id),
         };
     }
 
-    /// Forgets producers that were last seen before `before_ms`.
+    /// First offset of the oldest open transaction.
+    pub(crate) fn first_unstable(&self) -> Option<i64> {
+        self.open.first_key_value().map(|(first_offset, _)| *first_offset)
+    }
+
+    /// All producers, in order of their ids.
+    pub(crate) fn infos(&self) -> Vec<ProducerInfo> {
+        let info = |(producer_id, entry): (&i64, &ProducerEntry)| ProducerInfo {
+            producer_id: *producer_id,
+            epoch: entry.epoch,
+            last_sequence: entry.batches.last().map_or(-1, |last| last.last_sequence),
+            seen_ms: entry.seen_ms,
+            coordinator_epoch: entry.coordinator_epoch,
+            transaction_start: entry.transaction,
+        };
+        let mut infos: Vec<ProducerInfo> = self.entries.iter().map(info).collect();
+        infos.sort_by_key(|info| info.producer_id);
+        infos
+    }
+
+    /// Forgets producers that were last seen before `before_ms` and have no open transaction.
     pub(crate) fn expire(&mut self, before_ms: i64) {
-        self.entries.retain(|_, entry| entry.seen_ms >= before_ms);
+        self.entries.retain(|_, entry| entry.seen_ms >= before_ms || entry.transaction.is_some());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The state as bytes.
+    /// The state as bytes, with the transactions of the partition that were `aborted`.
     ///
     /// ```text
-    /// 0 magic "MSPROD01"; then per producer, little endian:
-    /// id i64, epoch i16, number of batches u16, seen_ms i64,
+    /// 0 magic "MSPROD02", number of producers u32; then per producer, little endian:
+    ///   id i64, epoch i16, number of batches u16, seen_ms i64, first offset of its transaction i64 (-1: none), coordinator epoch i32,
     ///   and per batch: first sequence i32, last sequence i32, first offset i64, last offset i64
+    /// then to the end, per aborted transaction: producer id i64, first offset i64, offset of its marker i64
     /// at the end: CRC32C of all before it u32
     /// ```
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self, aborted: &[AbortedTransaction]) -> Vec<u8> {
         let mut bytes = SNAPSHOT_MAGIC.to_vec();
+        bytes.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
         for (id, entry) in &self.entries {
             bytes.extend_from_slice(&id.to_le_bytes());
             bytes.extend_from_slice(&entry.epoch.to_le_bytes());
             bytes.extend_from_slice(&(entry.batches.len() as u16).to_le_bytes());
             bytes.extend_from_slice(&entry.seen_ms.to_le_bytes());
+            bytes.extend_from_slice(&entry.transaction.unwrap_or(NO_TRANSACTION).to_le_bytes());
+            bytes.extend_from_slice(&entry.coordinator_epoch.to_le_bytes());
             for batch in &entry.batches {
                 bytes.extend_from_slice(&batch.first_sequence.to_le_bytes());
                 bytes.extend_from_slice(&batch.last_sequence.to_le_bytes());
@@ -153,24 +246,31 @@ impl Producers {
                 bytes.extend_from_slice(&batch.last_offset.to_le_bytes());
             }
         }
+        for transaction in aborted {
+            bytes.extend_from_slice(&transaction.producer_id.to_le_bytes());
+            bytes.extend_from_slice(&transaction.first_offset.to_le_bytes());
+            bytes.extend_from_slice(&transaction.last_offset.to_le_bytes());
+        }
         let crc = crc_fast::crc32_iscsi(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes
     }
 
-    /// Reads what [`Producers::encode`] wrote; `None` if it is damaged.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Producers> {
+    /// Reads what [`Producers::encode`] wrote; `None` if it is damaged or of another format.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Producers, Vec<AbortedTransaction>)> {
         let (body, crc) = bytes.split_last_chunk::<4>()?;
         if crc_fast::crc32_iscsi(body) != u32::from_le_bytes(*crc) {
             return None;
         }
         let mut rest = body.strip_prefix(SNAPSHOT_MAGIC)?;
-        let mut producers = Producers { entries: HashMap::with_capacity(rest.len() / (ENTRY_BYTES_MIN + BATCH_BYTES)) };
-        while !rest.is_empty() {
+        let mut producers = Producers::default();
+        for _ in 0..u32::from_le_bytes(take(&mut rest)?) {
             let id = i64::from_le_bytes(take(&mut rest)?);
             let epoch = i16::from_le_bytes(take(&mut rest)?);
             let count = u16::from_le_bytes(take(&mut rest)?);
             let seen_ms = i64::from_le_bytes(take(&mut rest)?);
+            let transaction = Some(i64::from_le_bytes(take(&mut rest)?)).filter(|first| *first != NO_TRANSACTION);
+            let coordinator_epoch = i32::from_le_bytes(take(&mut rest)?);
             let batches = (0..count)
                 .map(|_| {
                     Some(Appended {
@@ -181,9 +281,19 @@ impl Producers {
                     })
                 })
                 .collect::<Option<Vec<_>>>()?;
-            producers.entries.insert(id, ProducerEntry { epoch, batches, seen_ms });
+            producers.open.extend(transaction.map(|first_offset| (first_offset, id)));
+            let entry = ProducerEntry { epoch, batches, seen_ms, transaction, coordinator_epoch };
+            producers.entries.insert(id, entry);
         }
-        Some(producers)
+        let mut aborted = Vec::new();
+        while !rest.is_empty() {
+            aborted.push(AbortedTransaction {
+                producer_id: i64::from_le_bytes(take(&mut rest)?),
+                first_offset: i64::from_le_bytes(take(&mut rest)?),
+                last_offset: i64::from_le_bytes(take(&mut rest)?),
+            });
+        }
+        Some((producers, aborted))
     }
 }
 
@@ -196,6 +306,8 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use millstream_protocol::records::header::{CONTROL_BIT, TRANSACTIONAL_BIT};
+
     use super::*;
 
     fn header(producer_id: i64, epoch: i16, sequence: i32, records: i32) -> BatchHeader {
@@ -216,10 +328,22 @@ mod tests {
         }
     }
 
+    fn transactional(producer_id: i64, epoch: i16, sequence: i32) -> BatchHeader {
+        BatchHeader { attributes: TRANSACTIONAL_BIT, ..header(producer_id, epoch, sequence, 1) }
+    }
+
+    fn control(producer_id: i64, epoch: i16) -> BatchHeader {
+        BatchHeader { attributes: TRANSACTIONAL_BIT | CONTROL_BIT, ..header(producer_id, epoch, -1, 1) }
+    }
+
+    fn abort(producer_id: i64) -> EndMarker {
+        EndMarker { producer_id, producer_epoch: 0, committed: false, coordinator_epoch: 0 }
+    }
+
     fn append(producers: &mut Producers, header: BatchHeader, offset: i64) -> Result<Verdict, LogError> {
         let verdict = producers.check(&TopicPartition::new("t", 0), &header)?;
         if verdict == Verdict::Append {
-            producers.note(&header, offset, 1);
+            producers.note(&header, None, offset, 1);
         }
         Ok(verdict)
     }
@@ -276,15 +400,38 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_lasts_from_its_first_batch_to_its_marker() {
+        let mut producers = Producers::default();
+        append(&mut producers, transactional(1, 0, 0), 10).unwrap();
+        append(&mut producers, transactional(2, 0, 0), 11).unwrap();
+        append(&mut producers, transactional(1, 0, 1), 12).unwrap();
+        assert_eq!(producers.first_unstable(), Some(10));
+        let plain = append(&mut producers, header(1, 0, 2, 1), 13).unwrap_err();
+        assert!(matches!(plain, LogError::TransactionOpen { producer_id: 1, .. }), "{plain}");
+        let commit = EndMarker { committed: true, ..abort(1) };
+        assert_eq!(producers.note(&control(1, 1), Some(commit), 13, 1).1, None);
+        assert_eq!(producers.first_unstable(), Some(11));
+        let fenced = append(&mut producers, transactional(1, 0, 2), 14).unwrap_err();
+        assert!(matches!(fenced, LogError::InvalidProducerEpoch { current: 1, .. }), "{fenced}");
+        assert_eq!(append(&mut producers, transactional(1, 1, 0), 14).unwrap(), Verdict::Append);
+    }
+
+    #[test]
     fn undo_restores_what_was_there() {
         let mut producers = Producers::default();
         append(&mut producers, header(1, 0, 0, 1), 0).unwrap();
-        let before = producers.encode();
-        let undo = producers.note(&header(1, 0, 1, 1), 1, 5);
-        let undo_new = producers.note(&header(2, 0, 0, 1), 2, 5);
+        producers.note(&transactional(3, 0, 0), None, 1, 1);
+        let before = producers.encode(&[]);
+        let (undo, _) = producers.note(&header(1, 0, 1, 1), None, 1, 5);
+        let (undo_new, _) = producers.note(&transactional(2, 0, 0), None, 2, 5);
+        let (undo_end, aborted) = producers.note(&control(3, 0), Some(abort(3)), 3, 5);
+        assert_eq!(aborted, Some(AbortedTransaction { producer_id: 3, first_offset: 1, last_offset: 3 }));
+        assert_eq!(producers.first_unstable(), Some(2));
+        producers.undo(undo_end);
         producers.undo(undo_new);
         producers.undo(undo);
-        assert_eq!(producers.encode(), before);
+        assert_eq!(producers.first_unstable(), Some(1));
+        assert_eq!(Producers::decode(&before), Some((producers, Vec::new())));
     }
 
     #[test]
@@ -295,8 +442,10 @@ mod tests {
                 append(&mut producers, header(id, 1, sequence, 1), id * 10 + i64::from(sequence)).unwrap();
             }
         }
-        let bytes = producers.encode();
-        assert_eq!(Producers::decode(&bytes), Some(producers));
+        producers.note(&transactional(100, 0, 0), None, 1000, 1);
+        let aborted = vec![AbortedTransaction { producer_id: 3, first_offset: 1, last_offset: 3 }];
+        let bytes = producers.encode(&aborted);
+        assert_eq!(Producers::decode(&bytes), Some((producers, aborted)));
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
@@ -307,9 +456,11 @@ mod tests {
     #[test]
     fn silent_producers_expire() {
         let mut producers = Producers::default();
-        producers.note(&header(1, 0, 0, 1), 0, 100);
-        producers.note(&header(2, 0, 0, 1), 1, 200);
+        producers.note(&header(1, 0, 0, 1), None, 0, 100);
+        producers.note(&header(2, 0, 0, 1), None, 1, 200);
+        producers.note(&transactional(3, 0, 0), None, 2, 100);
         producers.expire(150);
-        assert_eq!(producers.entries.keys().collect::<Vec<_>>(), [&2]);
+        let left: Vec<i64> = producers.infos().iter().map(|info| info.producer_id).collect();
+        assert_eq!(left, [2, 3], "one with an open transaction stays");
     }
 }

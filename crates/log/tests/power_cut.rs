@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use millstream_log::files::Files;
 use millstream_log::{Append, Appended, Log, LogOptions, Partition, PartitionConfig, RecoveryReport, TopicPartition};
 use support::memory::{Memory, Random};
 use support::*;
@@ -278,4 +279,29 @@ fn a_relaxed_topic_loses_at_most_what_was_not_synced_and_only_from_its_end() {
         assert!((durable..=expected.len()).contains(&values.len()), "seed {seed}: {} of {durable}", values.len());
         assert_eq!(values, expected[..values.len()]);
     }
+}
+
+#[test]
+fn a_segment_that_was_taken_back_and_comes_back_is_not_read() {
+    let memory = Memory::new(1);
+    let name = tp("t", 0);
+    let options = LogOptions { tail_cache_bytes: 0, ..small_options() };
+    let (log, _) = Log::open_with(Path::new("/data"), options.clone(), Arc::new(memory.clone())).unwrap();
+    log.create_partition(&name, Uuid::nil(), config()).unwrap();
+    for sequence in 0..2 {
+        append_one(&log, &name, stamped(0, 0, sequence, &["a"])).unwrap();
+    }
+    log.checkpoint().unwrap();
+    for sequence in 2..8 {
+        append_one(&log, &name, stamped(0, 0, sequence, &[&"x".repeat(1800)])).unwrap();
+    }
+    let memory = memory.kill();
+    // Begun at an offset that the log had passed before it began its real next segment.
+    let stale = memory.open(Path::new("/data/topics/t-0/00000000000000000003.log"), true).unwrap();
+    stale.write_at(&[&[0; 700]], 0).unwrap();
+    let (log, report) = Log::open_with(Path::new("/data"), options, Arc::new(memory)).unwrap();
+    assert!(report.damage.is_empty(), "{report:?}");
+    let partition = log.partition(&name).unwrap();
+    assert_eq!(records(&partition, 3).len(), 5);
+    assert!(append_one(&log, &name, stamped(0, 0, 7, &[&"x".repeat(1800)])).unwrap().duplicate);
 }

@@ -6,9 +6,7 @@ use millstream_protocol::messages::api_versions::{ApiVersion, FinalizedFeatureKe
 use millstream_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
 use super::{Api, Context, TABLE};
-
-/// Features that clients look for, with their level.
-const FEATURES: &[(&str, i16)] = &[("group.version", 1)];
+use crate::features::{EPOCH, FEATURES};
 
 pub(crate) struct ApiVersions;
 
@@ -25,12 +23,15 @@ impl Api for ApiVersions {
             version = %request.client_software_version,
             "client"
         );
-        response(ErrorCode::None)
+        response(ErrorCode::None, context.version)
     }
 }
 
+/// Older clients cannot read a feature whose lowest level is 0.
+const LEVEL_0_SINCE: i16 = 4;
+
 /// The list, also for a client whose own version is not known here: that one is answered in version 0 with an error and the list.
-pub(crate) fn response(error_code: ErrorCode) -> ApiVersionsResponse {
+pub(crate) fn response(error_code: ErrorCode, version: i16) -> ApiVersionsResponse {
     let api_keys = TABLE
         .iter()
         .map(|entry| ApiVersion {
@@ -39,22 +40,22 @@ pub(crate) fn response(error_code: ErrorCode) -> ApiVersionsResponse {
             max_version: entry.max,
         })
         .collect();
-    let features = FEATURES.iter();
+    let supported = FEATURES.iter().map(|feature| SupportedFeatureKey {
+        name: feature.name.to_string(),
+        min_version: i16::from(version < LEVEL_0_SINCE),
+        max_version: feature.level_max,
+    });
+    let finalized = FEATURES.iter().map(|feature| FinalizedFeatureKey {
+        name: feature.name.to_string(),
+        max_version_level: feature.level,
+        min_version_level: feature.level,
+    });
     ApiVersionsResponse {
         error_code,
         api_keys,
-        supported_features: features
-            .clone()
-            .map(|(name, max)| SupportedFeatureKey { name: name.to_string(), min_version: 0, max_version: *max })
-            .collect(),
-        finalized_features_epoch: 0,
-        finalized_features: features
-            .map(|(name, max)| FinalizedFeatureKey {
-                name: name.to_string(),
-                max_version_level: *max,
-                min_version_level: *max,
-            })
-            .collect(),
+        supported_features: supported.collect(),
+        finalized_features_epoch: EPOCH,
+        finalized_features: finalized.collect(),
         ..ApiVersionsResponse::default()
     }
 }

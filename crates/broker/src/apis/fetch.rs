@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::future::select_all;
 use millstream_log::{LogError, Partition};
 use millstream_protocol::ErrorCode;
-use millstream_protocol::messages::fetch::{FetchPartition, FetchableTopicResponse, PartitionData};
+use millstream_protocol::messages::fetch::{AbortedTransaction, FetchPartition, FetchableTopicResponse, PartitionData};
 use millstream_protocol::messages::{FetchRequest, FetchResponse};
 use millstream_protocol::records::batches;
 use tokio::sync::watch;
@@ -23,6 +23,8 @@ use crate::topics::Topic;
 const IDS_SINCE: i16 = 13;
 /// So near the end of a partition the log reads from memory; further back it may wait for the disk.
 const NEAR_RECORDS: i64 = 500;
+/// Isolation level of a consumer that reads no open and no aborted transactions.
+const READ_COMMITTED: i8 = 1;
 /// A client that asks for a longer wait is answered after this, empty.
 const WAIT_MS_MAX: i32 = 5 * 60 * 1000;
 
@@ -86,6 +88,7 @@ fn watch_all(context: &Context, request: &FetchRequest) -> Vec<watch::Receiver<i
 
 fn read_all(context: &Context, request: &FetchRequest) -> Round {
     let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(context.broker.config.fetch_bytes_max);
+    let committed_only = request.isolation_level == READ_COMMITTED;
     let mut round = Round { responses: Vec::new(), bytes: 0, failed: false };
     for asked in &request.topics {
         let topic = context.topic(&asked.topic, asked.topic_id, context.version >= IDS_SINCE);
@@ -94,21 +97,20 @@ fn read_all(context: &Context, request: &FetchRequest) -> Round {
             let result = match &topic {
                 Ok(topic) => find(topic, one).and_then(|partition| {
                     let bytes_left = bytes_max.saturating_sub(round.bytes);
-                    read(partition, one, bytes_left, round.bytes == 0).map(|records| (partition, records))
+                    read(partition, one, committed_only, bytes_left, round.bytes == 0).map(|read| (partition, read))
                 }),
                 Err(code) => Err(*code),
             };
             partitions.push(match result {
-                Ok((partition, records)) => {
-                    round.bytes += records.len();
-                    let high_watermark = partition.high_watermark();
+                Ok((partition, read)) => {
+                    round.bytes += read.records.len();
                     PartitionData {
                         partition_index: one.partition,
-                        high_watermark,
-                        last_stable_offset: high_watermark,
+                        high_watermark: read.high_watermark,
+                        last_stable_offset: read.last_stable_offset,
                         log_start_offset: partition.log_start_offset(),
-                        aborted_transactions: (request.isolation_level == 1).then(Vec::new),
-                        records: Some(records),
+                        aborted_transactions: committed_only.then_some(read.aborted),
+                        records: Some(read.records),
                         ..PartitionData::default()
                     }
                 }
@@ -141,29 +143,63 @@ fn find<'a>(topic: &'a Topic, asked: &FetchPartition) -> Result<&'a Arc<Partitio
     topic.partition(asked.partition).map_err(|error| error.code())
 }
 
-fn read(partition: &Partition, asked: &FetchPartition, bytes_left: usize, first: bool) -> Result<Bytes, ErrorCode> {
+/// What is read of a partition.
+struct Read {
+    records: Bytes,
+    high_watermark: i64,
+    last_stable_offset: i64,
+    aborted: Vec<AbortedTransaction>,
+}
+
+fn read(
+    partition: &Partition,
+    asked: &FetchPartition,
+    committed_only: bool,
+    bytes_left: usize,
+    first: bool,
+) -> Result<Read, ErrorCode> {
+    // In this order: a high watermark that is read later is not before the last stable offset.
+    let last_stable_offset = match committed_only {
+        true if partition.knows_transactions() => partition.last_stable_offset(),
+        true => blocking(|| partition.last_stable_offset()),
+        false => Ok(partition.last_stable_offset_known()),
+    };
+    let last_stable_offset = last_stable_offset.map_err(|error| log_code(&error))?;
     let high_watermark = partition.high_watermark();
     let in_log = partition.log_start_offset()..=partition.log_end_offset().max(high_watermark);
     if !in_log.contains(&asked.fetch_offset) {
         return Err(ErrorCode::OffsetOutOfRange);
     }
+    let mut read = Read { records: Bytes::new(), high_watermark, last_stable_offset, aborted: Vec::new() };
     let bytes_max = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(bytes_left);
-    if asked.fetch_offset >= high_watermark || (bytes_max == 0 && !first) {
-        return Ok(Bytes::new());
+    let end = if committed_only { last_stable_offset } else { high_watermark };
+    if asked.fetch_offset >= end || (bytes_max == 0 && !first) {
+        return Ok(read);
     }
     // The first partition with records gives at least one batch, however large, so that no consumer is stuck (KIP-74).
-    let work = || match first {
-        true => partition.read(asked.fetch_offset, bytes_max),
-        false => partition.read_within(asked.fetch_offset, bytes_max),
+    let mut work = || {
+        if committed_only {
+            let committed = partition.read_committed(asked.fetch_offset, bytes_max, first)?;
+            let aborted = committed.aborted.iter();
+            read.aborted = aborted
+                .map(|one| AbortedTransaction { producer_id: one.producer_id, first_offset: one.first_offset })
+                .collect();
+            return Ok(committed.batches);
+        }
+        match first {
+            true => partition.read(asked.fetch_offset, bytes_max),
+            false => partition.read_within(asked.fetch_offset, bytes_max),
+        }
     };
     let near = high_watermark - asked.fetch_offset < NEAR_RECORDS;
     let result = if near { work() } else { blocking(work) };
-    result.map_err(|error| {
+    read.records = result.map_err(|error| {
         if !matches!(error, LogError::OffsetOutOfRange { .. }) {
             tracing::warn!(%error, "read failed");
         }
         log_code(&error)
-    })
+    })?;
+    Ok(read)
 }
 
 fn count(context: &Context, round: &Round) {

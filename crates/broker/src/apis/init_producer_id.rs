@@ -1,9 +1,12 @@
-//! InitProducerId: an id for an idempotent producer. Transactions are refused: a producer that asked for them must not go on without.
+//! InitProducerId: an id and epoch for an idempotent or transactional producer.
 
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::{Api, Context};
+
+/// PRODUCER_FENCED is understood.
+const FENCED_SINCE: i16 = 4;
 
 pub(crate) struct InitProducerId;
 
@@ -11,23 +14,38 @@ impl Api for InitProducerId {
     type Request = InitProducerIdRequest;
 
     async fn handle(context: Context, request: InitProducerIdRequest) -> InitProducerIdResponse {
-        let refused =
-            |error_code| InitProducerIdResponse { error_code, producer_epoch: -1, ..InitProducerIdResponse::default() };
-        if let Some(id) = request.transactional_id {
-            tracing::warn!(
-                transactional_id = %id,
-                client = %context.client_id,
-                "transactions are not served yet: the producer is refused; leave transactional.id out for an idempotent one"
-            );
-            return refused(ErrorCode::TransactionalIdAuthorizationFailed);
-        }
-        match context.broker.topics.take_producer_id().await {
-            Ok(producer_id) => InitProducerIdResponse { producer_id, ..InitProducerIdResponse::default() },
-            Err(error) => {
-                tracing::warn!(%error, "no producer id could be given");
-                // Clients ask again after this one.
-                refused(ErrorCode::CoordinatorNotAvailable)
+        match initialize(&context, &request).await {
+            Ok((producer_id, producer_epoch)) => {
+                InitProducerIdResponse { producer_id, producer_epoch, ..InitProducerIdResponse::default() }
+            }
+            Err(error_code) => {
+                let error_code = super::fenced(error_code, context.version >= FENCED_SINCE);
+                InitProducerIdResponse { error_code, producer_epoch: -1, ..InitProducerIdResponse::default() }
             }
         }
     }
+}
+
+async fn initialize(context: &Context, request: &InitProducerIdRequest) -> Result<(i64, i16), ErrorCode> {
+    let expected = match (request.producer_id, request.producer_epoch) {
+        (-1, -1) => None,
+        (-1, _) | (_, -1) => return Err(ErrorCode::InvalidRequest),
+        expected => Some(expected),
+    };
+    let Some(id) = &request.transactional_id else {
+        let taken = context.broker.topics.take_producer_id().await;
+        return taken.map(|producer_id| (producer_id, 0)).map_err(|error| {
+            tracing::warn!(%error, "no producer id could be given");
+            // Clients ask again after this one.
+            ErrorCode::CoordinatorNotAvailable
+        });
+    };
+    // Two-phase commit by an outer coordinator is switched off, as it is in Kafka unless it is asked for.
+    if request.enable_2pc {
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed);
+    }
+    if request.keep_prepared_txn {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    context.broker.transactions.initialize(id, request.transaction_timeout_ms, expected).await
 }

@@ -12,6 +12,8 @@ use super::{Api, Context, LEADER_EPOCH, check_leader_epoch};
 use crate::error::log_code;
 use crate::runtime::blocking;
 
+/// Isolation level of a consumer that reads no open and no aborted transactions: the end is the last stable offset.
+const READ_COMMITTED: i8 = 1;
 /// The end: the high watermark.
 const LATEST: i64 = -1;
 /// The first offset that is there.
@@ -30,16 +32,23 @@ impl Api for ListOffsets {
 
     async fn handle(context: Context, request: ListOffsetsRequest) -> ListOffsetsResponse {
         let topics = request.topics.into_iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|asked| answer(&context, &topic.name, asked)).collect();
+            let committed_only = request.isolation_level == READ_COMMITTED;
+            let each = topic.partitions.iter();
+            let partitions = each.map(|asked| answer(&context, &topic.name, committed_only, asked)).collect();
             ListOffsetsTopicResponse { name: topic.name, partitions }
         });
         ListOffsetsResponse { topics: topics.collect(), ..ListOffsetsResponse::default() }
     }
 }
 
-fn answer(context: &Context, name: &str, asked: &ListOffsetsPartition) -> ListOffsetsPartitionResponse {
+fn answer(
+    context: &Context,
+    name: &str,
+    committed_only: bool,
+    asked: &ListOffsetsPartition,
+) -> ListOffsetsPartitionResponse {
     let partition_index = asked.partition_index;
-    match find(context, name, asked) {
+    match find(context, name, committed_only, asked) {
         Ok(Some(found)) => ListOffsetsPartitionResponse {
             partition_index,
             timestamp: found.timestamp_ms,
@@ -54,18 +63,28 @@ fn answer(context: &Context, name: &str, asked: &ListOffsetsPartition) -> ListOf
     }
 }
 
-fn find(context: &Context, name: &str, asked: &ListOffsetsPartition) -> Result<Option<TimestampOffset>, ErrorCode> {
+fn find(
+    context: &Context,
+    name: &str,
+    committed_only: bool,
+    asked: &ListOffsetsPartition,
+) -> Result<Option<TimestampOffset>, ErrorCode> {
     let topic = context.topic(name, Uuid::nil(), false)?;
     let partition = topic.partition(asked.partition_index).map_err(|error| error.code())?;
     check_leader_epoch(asked.current_leader_epoch)?;
     let at = |offset| Ok(Some(TimestampOffset { offset, timestamp_ms: -1, leader_epoch: LEADER_EPOCH }));
+    let end = || match committed_only {
+        true => blocking(|| partition.last_stable_offset()).map_err(|error| log_code(&error)),
+        false => Ok(partition.high_watermark()),
+    };
     let found = match asked.timestamp {
-        LATEST => return at(partition.high_watermark()),
+        LATEST => return at(end()?),
         EARLIEST | EARLIEST_LOCAL => return at(partition.log_start_offset()),
         MAX_TIMESTAMP => blocking(|| partition.offset_of_max_timestamp()),
         other if TIERED.contains(&other) => return Ok(None),
         other if other < 0 => return Err(ErrorCode::UnsupportedVersion),
         timestamp_ms => blocking(|| partition.offset_for_timestamp(timestamp_ms)),
     };
-    found.map_err(|error| log_code(&error))
+    let end = end()?;
+    Ok(found.map_err(|error| log_code(&error))?.filter(|found| found.offset < end))
 }

@@ -1,5 +1,7 @@
 //! Kafka's APIs, a file each. To add one: write its file, and name it in [`TABLE`], which ApiVersions reads too.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 mod alter_user_scram_credentials;
 mod api_versions;
@@ -14,8 +16,11 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
 mod describe_user_scram_credentials;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -27,6 +32,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -36,6 +42,9 @@ mod produce;
 mod sasl_authenticate;
 mod sasl_handshake;
 mod sync_group;
+mod txn_offset_commit;
+mod update_features;
+mod write_txn_markers;
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -76,6 +85,11 @@ pub(crate) static TABLE: &[Entry] = &[
     entry::<delete_records::DeleteRecords>(),
     entry::<init_producer_id::InitProducerId>(),
     entry::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),
+    entry::<add_partitions_to_txn::AddPartitionsToTxn>(),
+    entry::<add_offsets_to_txn::AddOffsetsToTxn>(),
+    entry::<end_txn::EndTxn>(),
+    entry::<write_txn_markers::WriteTxnMarkers>(),
+    entry::<txn_offset_commit::TxnOffsetCommit>(),
     entry::<describe_configs::DescribeConfigs>(),
     entry::<alter_configs::AlterConfigs>(),
     entry::<describe_log_dirs::DescribeLogDirs>(),
@@ -87,7 +101,11 @@ pub(crate) static TABLE: &[Entry] = &[
     entry::<offset_delete::OffsetDelete>(),
     entry::<describe_user_scram_credentials::DescribeUserScramCredentials>(),
     entry::<alter_user_scram_credentials::AlterUserScramCredentials>(),
+    entry::<update_features::UpdateFeatures>(),
     entry::<describe_cluster::DescribeCluster>(),
+    entry::<describe_producers::DescribeProducers>(),
+    entry::<describe_transactions::DescribeTransactions>(),
+    entry::<list_transactions::ListTransactions>(),
     entry::<consumer_group_heartbeat::ConsumerGroupHeartbeat>(),
     entry::<consumer_group_describe::ConsumerGroupDescribe>(),
     entry::<list_config_resources::ListConfigResources>(),
@@ -258,6 +276,14 @@ pub(crate) fn group_code(error: GroupError) -> ErrorCode {
         GroupError::UnsupportedAssignor => ErrorCode::UnsupportedAssignor,
         GroupError::InvalidRegularExpression => ErrorCode::InvalidRegularExpression,
         GroupError::InvalidRequest => ErrorCode::InvalidRequest,
+    }
+}
+
+/// What a producer is told that another has replaced: newer ones know a word of its own for it.
+pub(crate) fn fenced(code: ErrorCode, is_understood: bool) -> ErrorCode {
+    match code {
+        ErrorCode::ProducerFenced if !is_understood => ErrorCode::InvalidProducerEpoch,
+        code => code,
     }
 }
 

@@ -1,6 +1,6 @@
 //! OffsetFetch: how far groups have read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::offset_fetch::{
@@ -25,7 +25,8 @@ impl Api for OffsetFetch {
 
     async fn handle(context: Context, request: OffsetFetchRequest) -> OffsetFetchResponse {
         if context.version >= GROUPS_SINCE {
-            let groups = request.groups.into_iter().map(|group| one_group(&context, group)).collect();
+            let require_stable = request.require_stable;
+            let groups = request.groups.into_iter().map(|group| one_group(&context, require_stable, group)).collect();
             return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
         }
         let names: Option<Vec<(String, i32)>> = request.topics.map(|topics| {
@@ -34,14 +35,16 @@ impl Api for OffsetFetch {
                 .collect()
         });
         let mut topics: BTreeMap<String, Vec<OffsetFetchResponsePartition>> = BTreeMap::new();
-        for ((topic, partition_index), found) in context.broker.groups.offsets(&request.group_id, names.as_deref()) {
-            let found = found.unwrap_or_else(nothing);
+        let unstable = unstable(&context, request.require_stable, &request.group_id);
+        for (name, found) in context.broker.groups.offsets(&request.group_id, names.as_deref()) {
+            let (error_code, found) = stable(&unstable, &name, found);
+            let (topic, partition_index) = name;
             topics.entry(topic).or_default().push(OffsetFetchResponsePartition {
                 partition_index,
                 committed_offset: found.offset,
                 committed_leader_epoch: found.leader_epoch,
                 metadata: Some(found.metadata),
-                error_code: ErrorCode::None,
+                error_code,
             });
         }
         let topics = topics.into_iter().map(|(name, partitions)| OffsetFetchResponseTopic { name, partitions });
@@ -49,7 +52,25 @@ impl Api for OffsetFetch {
     }
 }
 
-fn one_group(context: &Context, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+/// Partitions whose offset may yet be changed by a transaction that is open (KIP-447).
+fn unstable(context: &Context, require_stable: bool, group: &str) -> HashSet<(String, i32)> {
+    if require_stable { context.broker.transactions.pending(group) } else { HashSet::new() }
+}
+
+/// What a client is told of an offset, unless it wants none that may yet change.
+fn stable(
+    unstable: &HashSet<(String, i32)>,
+    name: &(String, i32),
+    found: Option<OffsetRecord>,
+) -> (ErrorCode, OffsetRecord) {
+    match unstable.contains(name) {
+        true => (ErrorCode::UnstableOffsetCommit, nothing()),
+        false => (ErrorCode::None, found.unwrap_or_else(nothing)),
+    }
+}
+
+fn one_group(context: &Context, require_stable: bool, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    let unstable = unstable(context, require_stable, &asked.group_id);
     let by_id = context.version >= IDS_SINCE;
     let (member_id, epoch) = (asked.member_id.as_deref().unwrap_or_default(), asked.member_epoch);
     if let Err(error) = context.broker.groups.check_reader(&asked.group_id, member_id, epoch) {
@@ -61,14 +82,14 @@ fn one_group(context: &Context, asked: OffsetFetchRequestGroup) -> OffsetFetchRe
         };
     }
     let partitions_of = |found: Vec<((String, i32), Option<OffsetRecord>)>| {
-        let each = found.into_iter().map(|((_, partition_index), found)| {
-            let found = found.unwrap_or_else(nothing);
+        let each = found.into_iter().map(|(name, found)| {
+            let (error_code, found) = stable(&unstable, &name, found);
             OffsetFetchResponsePartitions {
-                partition_index,
+                partition_index: name.1,
                 committed_offset: found.offset,
                 committed_leader_epoch: found.leader_epoch,
                 metadata: Some(found.metadata),
-                error_code: ErrorCode::None,
+                error_code,
             }
         });
         each.collect()

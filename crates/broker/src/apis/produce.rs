@@ -16,11 +16,17 @@ use crate::BrokerError;
 use crate::error::log_code;
 use crate::stats::TopicCounters;
 use crate::topics::{Topic, name};
+use crate::transactions::Coordinator;
+use crate::transactions::coordinator::{Joining, Saving};
 
 /// Topic ids instead of names.
 const IDS_SINCE: i16 = 13;
 /// zstd may be sent.
 const ZSTD_SINCE: i16 = 7;
+/// TRANSACTION_ABORTABLE is understood.
+const ABORTABLE_SINCE: i16 = 11;
+/// A batch brings its partition into the transaction by itself (KIP-890).
+const JOINING_SINCE: i16 = 12;
 
 pub(crate) struct Produce;
 
@@ -50,22 +56,25 @@ impl Api for Produce {
     /// Appends are begun here, so that two requests of a connection come into the log in their order; their end is waited for later.
     fn handle(context: Context, request: ProduceRequest) -> impl Future<Output = ProduceResponse> + Send + 'static {
         let acks = request.acks;
+        let transactional_id = request.transactional_id.as_deref();
         let mut topics = Vec::with_capacity(request.topic_data.len().min(64));
         for topic in request.topic_data {
             let (name, id) = (topic.name, topic.topic_id);
             let partitions: Vec<_> = topic
                 .partition_data
                 .into_iter()
-                .map(|data| (data.index, append(&context, acks, &name, id, data)))
+                .map(|data| (data.index, append(&context, acks, transactional_id, &name, id, data)))
                 .collect();
             topics.push((name, id, partitions));
         }
+        let transactions = context.broker.transactions.clone();
         async move {
+            let transactions = &transactions;
             let mut responses = Vec::with_capacity(topics.len());
             for (name, topic_id, partitions) in topics {
                 let partition_responses = join_all(partitions.into_iter().map(|(index, begun)| async move {
                     match begun {
-                        Ok(begun) => begun.answer(index).await,
+                        Ok(begun) => begun.answer(index, transactions).await,
                         Err(refusal) => refused(index, refusal),
                     }
                 }))
@@ -80,6 +89,8 @@ impl Api for Produce {
 /// An append that is on its way.
 struct Begun {
     appended: Appended,
+    /// The append brings its partition into a transaction.
+    saving: Option<Saving>,
     append_time_ms: i64,
     counters: Arc<TopicCounters>,
     records: u64,
@@ -87,9 +98,12 @@ struct Begun {
 }
 
 impl Begun {
-    async fn answer(self, index: i32) -> PartitionProduceResponse {
+    async fn answer(self, index: i32, transactions: &Coordinator) -> PartitionProduceResponse {
         match self.appended.await.as_deref() {
             Ok([part, ..]) => {
+                if let Some(saving) = &self.saving {
+                    transactions.produced(saving);
+                }
                 if !part.duplicate {
                     self.counters.add_in(self.records, self.bytes);
                 }
@@ -110,7 +124,14 @@ impl Begun {
     }
 }
 
-fn append(context: &Context, acks: i16, name: &str, id: Uuid, data: PartitionProduceData) -> Result<Begun, Refusal> {
+fn append(
+    context: &Context,
+    acks: i16,
+    transactional_id: Option<&str>,
+    name: &str,
+    id: Uuid,
+    data: PartitionProduceData,
+) -> Result<Begun, Refusal> {
     let ack = match acks {
         -1 => Ack::Durable,
         0 | 1 => Ack::Written,
@@ -143,12 +164,45 @@ fn append(context: &Context, acks: i16, name: &str, id: Uuid, data: PartitionPro
     }
     let bytes = records.len() as u64;
     let part = Append { partition: partition.topic_partition().clone(), batches: records, leader_epoch: LEADER_EPOCH };
+    let (appended, saving) = match header.is_transactional() {
+        false => (context.broker.log.append_with(vec![part], ack), None),
+        true => append_transactional(context, transactional_id, &header, part, ack)?,
+    };
     Ok(Begun {
-        appended: context.broker.log.append_with(vec![part], ack),
+        appended,
+        saving,
         append_time_ms,
         counters: topic.counters.clone(),
         records: header.record_count as u64,
         bytes,
+    })
+}
+
+/// As the transaction's coordinator has it. The codes are those that a producer of this version knows what to do with.
+fn append_transactional(
+    context: &Context,
+    transactional_id: Option<&str>,
+    header: &BatchHeader,
+    part: Append,
+    ack: Ack,
+) -> Result<(Appended, Option<Saving>), Refusal> {
+    let Some(id) = transactional_id else {
+        let why = "the batch is part of a transaction, and the request names no transactional id";
+        return Err(Refusal::new(ErrorCode::TransactionalIdAuthorizationFailed, &why));
+    };
+    let joining = match context.version {
+        JOINING_SINCE.. => Joining::Now,
+        ABORTABLE_SINCE.. => Joining::Before { otherwise: ErrorCode::TransactionAbortable },
+        _ => Joining::Before { otherwise: ErrorCode::InvalidTxnState },
+    };
+    context.broker.transactions.produce(id, header, joining, part, ack).map_err(|code| {
+        let code = match code {
+            ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+            // Older clients repeat a batch after this one without asking for metadata first.
+            ErrorCode::ConcurrentTransactions if joining != Joining::Now => ErrorCode::NotEnoughReplicas,
+            code => code,
+        };
+        Refusal::new(code, &format!("transaction {id}: {code}"))
     })
 }
 
@@ -170,9 +224,6 @@ fn check(version: i16, topic: &Topic, records: &Bytes, now_ms: i64) -> Result<Ba
     }
     if version < ZSTD_SINCE && header.codec().is_ok_and(|codec| codec == Codec::Zstd) {
         return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, &"zstd needs a client that speaks Produce 7"));
-    }
-    if header.is_transactional() {
-        return Err(Refusal::new(ErrorCode::InvalidTxnState, &"transactions are not served"));
     }
     let ahead_ms = header.max_timestamp.saturating_sub(now_ms);
     let behind_ms = now_ms.saturating_sub(header.base_timestamp);

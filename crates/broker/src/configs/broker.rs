@@ -134,9 +134,12 @@ pub const KEYS: &[Key] = &[
     key("ssl.keystore.type", Kind::Exactly("PEM"), "PEM", Use::NoEffect, "Certificates are read from PEM files."),
     without("ssl.truststore.location", Kind::String, Use::Start, "Authorities of clients' certificates in a PEM file; read again when it changes."),
     key("ssl.truststore.type", Kind::Exactly("PEM"), "PEM", Use::NoEffect, "Certificates are read from PEM files."),
+    key("transaction.abort.timed.out.transaction.cleanup.interval.ms", Kind::Int(1), "10000", field!(transaction_abort_check_interval_ms), "How often transactions are looked at whose time is up."),
+    key("transaction.max.timeout.ms", Kind::Int(1), "900000", field!(transaction_max_timeout_ms), "Longest time-out that a transactional producer may ask for."),
     key("transaction.state.log.min.isr", Kind::Int(1), "2", Use::NoEffect, ONE),
     key("transaction.state.log.num.partitions", Kind::Int(1), "50", Use::NoEffect, "Transactions are kept in one partition."),
     key("transaction.state.log.replication.factor", Kind::Int(1), "3", Use::NoEffect, ONE),
+    key("transactional.id.expiration.ms", Kind::Int(1), "604800000", field!(transactional_id_expiration_ms), "A transactional id that is not used for so long is forgotten."),
 ];
 
 /// Names of Kafka that nothing here stands behind: who sets them must know.

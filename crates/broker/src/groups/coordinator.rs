@@ -5,10 +5,10 @@
 
 mod consumer;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map};
 use std::sync::Arc;
 
-use millstream_log::{Log, LogError};
+use millstream_log::{Append, Log, LogError};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -161,7 +161,7 @@ struct Inner {
 /// See the module.
 #[derive(Debug)]
 pub struct Coordinator {
-    config: Arc<BrokerConfig>,
+    pub(super) config: Arc<BrokerConfig>,
     log: InternalLog,
     inner: Mutex<Inner>,
     started: Instant,
@@ -458,18 +458,7 @@ impl Coordinator {
             let mut inner = this.inner.lock();
             this.landed(&mut inner, &group_id);
             let begin = result?;
-            let held = inner.groups.entry(group_id.clone()).or_insert_with(|| Held::new(&group_id, commit_ms));
-            for (position, entry) in (begin..).zip(entries) {
-                let Entry::Offset { topic, partition, value: Some(value), .. } = entry else { continue };
-                let place = held.offsets.entry((topic, partition));
-                place
-                    .and_modify(|there| {
-                        if there.position < position {
-                            *there = Committed { value: value.clone(), position };
-                        }
-                    })
-                    .or_insert(Committed { value, position });
-            }
+            this.show(&mut inner, begin, entries);
             Ok(())
         })
         .await
@@ -481,6 +470,54 @@ impl Coordinator {
         match inner.groups.get(group_id).and_then(|held| held.consumer.as_ref()) {
             Some(consumer) => consumer.check_epoch(member_id, epoch),
             None => Ok(()),
+        }
+    }
+
+    /// Makes offsets visible whose records stand in the log from `begin` on.
+    fn show(&self, inner: &mut Inner, begin: i64, entries: Vec<Entry>) {
+        for (position, entry) in (begin..).zip(entries) {
+            let Entry::Offset { group, topic, partition, value: Some(value) } = entry else { continue };
+            let held = inner.groups.entry(group).or_insert_with_key(|id| Held::new(id, value.commit_ms));
+            let there = held.offsets.entry((topic, partition));
+            match there {
+                btree_map::Entry::Occupied(there) if there.get().position >= position => {}
+                btree_map::Entry::Occupied(mut there) => drop(there.insert(Committed { value, position })),
+                btree_map::Entry::Vacant(place) => drop(place.insert(Committed { value, position })),
+            }
+        }
+    }
+
+    /// Holds who commits in a transaction against the group's members.
+    pub(super) fn check_member(self: &Arc<Self>, group_id: &str, by: &Committer) -> Result<(), GroupError> {
+        let mut inner = self.inner.lock();
+        if let Some(consumer) = inner.groups.get(group_id).and_then(|held| held.consumer.as_ref()) {
+            return consumer.check_epoch(&by.member_id, by.generation);
+        }
+        self.with_group(&mut inner, group_id, |group, now_ms, _| {
+            group.check_transactional_commit(now_ms, &by.member_id, by.instance_id.as_deref(), by.generation)
+        })
+        .unwrap_or(Err(GroupError::IllegalGeneration))
+    }
+
+    /// Records of groups as part of an append that has others; [`Coordinator::part_landed`] has to follow.
+    pub(super) fn append_part(&self, groups: &[String], records: &[KeyValue]) -> Option<Append> {
+        let part = self.log.part(self.config.clock.now_ms(), records)?;
+        let mut inner = self.inner.lock();
+        inner.in_flight += groups.len();
+        for group in groups {
+            if let Some(held) = inner.groups.get_mut(group) {
+                held.in_flight += 1;
+            }
+        }
+        Some(part)
+    }
+
+    /// The append came to its end; if the offsets are in the log, `begin` is the first one's place there.
+    pub(super) fn part_landed(&self, groups: &[String], begin: Option<i64>, entries: Vec<Entry>) {
+        let mut inner = self.inner.lock();
+        groups.iter().for_each(|group| self.landed(&mut inner, group));
+        if let Some(begin) = begin {
+            self.show(&mut inner, begin, entries);
         }
     }
 

@@ -311,6 +311,29 @@ impl Group {
         Ok(())
     }
 
+    /// As [`Group::check_commit`], in a transaction: also while an assignment is being made, since the producer may only commit what
+    /// its member read before (KIP-447).
+    pub fn check_transactional_commit(
+        &mut self,
+        now_ms: i64,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), GroupError> {
+        if self.state == GroupState::Dead {
+            return Err(GroupError::UnknownMemberId);
+        }
+        if generation < 0 && self.state == GroupState::Empty {
+            return Ok(());
+        }
+        self.check_member(member_id, instance_id)?;
+        if generation != self.generation {
+            return Err(GroupError::IllegalGeneration);
+        }
+        self.touch(now_ms, member_id);
+        Ok(())
+    }
+
     /// The group is removed: possible without members only.
     pub fn remove(&mut self) -> Result<(), GroupError> {
         match self.state {

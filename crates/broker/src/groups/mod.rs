@@ -6,6 +6,7 @@ pub mod exchange;
 pub mod group;
 pub mod record;
 mod subscription;
+pub(crate) mod transactional;
 
 #[cfg(test)]
 mod group_tests;

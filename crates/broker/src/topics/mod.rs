@@ -37,6 +37,10 @@ use crate::{BrokerConfig, BrokerError, configs};
 pub(crate) const METADATA_TOPIC: &str = "__metadata";
 /// Name of the internal topic with groups and their offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// Name of the internal topic with transactions.
+pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+/// The broker's own topics: no topic records speak of them.
+const OWN_TOPICS: [&str; 3] = [METADATA_TOPIC, OFFSETS_TOPIC, TRANSACTIONS_TOPIC];
 
 /// What keys of other parts begin with. The topics only keep such records and give them out again, as they are.
 pub(crate) const FACTS: &[&str] = &[crate::security::FACTS];
@@ -133,7 +137,7 @@ impl Topics {
     fn mend(&self, deleted: &HashSet<Uuid>) -> Result<(), BrokerError> {
         for partition in self.log.partitions() {
             let name = partition.topic_partition().clone();
-            let is_own = &*name.topic == METADATA_TOPIC || &*name.topic == OFFSETS_TOPIC;
+            let is_own = OWN_TOPICS.contains(&&*name.topic);
             let is_known = self.get(&name.topic).is_some_and(|topic| topic.partition(name.partition).is_ok());
             if is_own || is_known {
                 continue;
@@ -171,7 +175,7 @@ impl Topics {
         configs: &BTreeMap<String, String>,
     ) -> Result<i32, BrokerError> {
         name::check(name)?;
-        if self.get(name).is_some() || name == METADATA_TOPIC || name == OFFSETS_TOPIC {
+        if self.get(name).is_some() || OWN_TOPICS.contains(&name) {
             return Err(BrokerError::TopicExists(name.to_string()));
         }
         check_configs(configs)?;

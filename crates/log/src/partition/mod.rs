@@ -3,6 +3,7 @@
 mod read;
 mod stage;
 mod time;
+mod transactions;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::tail::Tail;
 use crate::{LogError, PartitionConfig, TopicPartition};
 
 pub(crate) use stage::{Payload, ProducersNews, Staged};
+pub use transactions::Committed;
 
 /// An offset found by its time stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,7 @@ pub struct Partition {
     config: RwLock<Arc<PartitionConfig>>,
     state: RwLock<State>,
     high_watermark: watch::Sender<i64>,
+    last_stable: watch::Sender<i64>,
     log_end: AtomicI64,
     deleted: AtomicBool,
     /// What the writer thread has staged. Loaded when first written to.
@@ -64,6 +67,8 @@ pub(crate) struct State {
     pub(crate) high_watermark: i64,
     /// Appends are not journaled, and are visible before their sync.
     pub(crate) relaxed: bool,
+    /// Not there before somebody writes or asks.
+    pub(crate) transactions: Option<transactions::Transactions>,
 }
 
 impl State {
@@ -100,6 +105,7 @@ impl Partition {
             config: RwLock::new(Arc::new(config)),
             state: RwLock::new(state),
             high_watermark: watch::Sender::new(end),
+            last_stable: watch::Sender::new(end),
             log_end: AtomicI64::new(end),
             deleted: AtomicBool::new(false),
             writer: Mutex::new(None),
@@ -272,13 +278,18 @@ impl Partition {
 
     /// Moves what watchers see to what is committed.
     pub(crate) fn publish(&self) {
-        let committed = self.state.read().high_watermark;
+        let (committed, stable) = {
+            let state = self.state.read();
+            (state.high_watermark, transactions::last_stable(&state))
+        };
         self.high_watermark.send_if_modified(|seen| std::mem::replace(seen, committed) != committed);
+        self.last_stable.send_if_modified(|seen| std::mem::replace(seen, stable) != stable);
     }
 
     pub(crate) fn mark_deleted(&self, deleted: bool) {
         self.deleted.store(deleted, Ordering::Release);
         self.high_watermark.send_modify(|_| ());
+        self.last_stable.send_modify(|_| ());
         self.tail.lock().clear();
     }
 

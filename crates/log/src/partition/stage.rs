@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
-use millstream_protocol::records::{self, BatchHeader};
+use millstream_protocol::records::{self, BatchHeader, EndMarker};
 
 use super::read::View;
+use super::transactions::Transactions;
 use super::{Partition, end_of};
 use crate::checkpoint::read_file;
 use crate::files::FileHandle;
 use crate::index::IndexEntry;
 use crate::journal::{EntryBuilder, PartHeader};
-use crate::producers::{Producers, Undo, Verdict};
+use crate::producers::{AbortedTransaction, Producers, Undo, Verdict};
 use crate::scan::{Depth, Scan};
 use crate::segment::{Segment, Stamps};
 use crate::{Append, AppendedPart, LogError};
@@ -23,7 +24,7 @@ use crate::{Append, AppendedPart, LogError};
 #[derive(Debug)]
 pub(super) struct Writer {
     end: End,
-    producers: Producers,
+    pub(super) producers: Producers,
     /// Changed since they were last written to a file.
     producers_changed: bool,
 }
@@ -87,8 +88,16 @@ pub(crate) struct Written {
     pub(crate) bytes: u64,
     before: End,
     after: End,
+    placed: Placed,
+    first_unstable: Option<i64>,
+}
+
+/// What giving batches their offsets brought about.
+#[derive(Debug, Default)]
+struct Placed {
     entries: Vec<IndexEntry>,
     undo: Vec<Undo>,
+    aborted: Vec<AbortedTransaction>,
 }
 
 impl Partition {
@@ -104,10 +113,7 @@ impl Partition {
             return Err(LogError::UnknownPartition(self.name.clone()));
         }
         let mut writer = self.writer.lock();
-        if writer.is_none() {
-            *writer = Some(Box::new(self.load_writer(now_ms)?));
-        }
-        let writer = writer.as_deref_mut().expect("it was loaded just now");
+        let writer = self.loaded(&mut writer, now_ms)?;
         let (relaxed, log_start) = {
             let state = self.state.read();
             (state.relaxed, state.log_start)
@@ -133,8 +139,8 @@ impl Partition {
         };
         let bytes = if inline { entry.bytes_mut(range.clone()) } else { &mut own[..] };
         let start = writer.end;
-        let mut undo = Vec::new();
-        let result = self.place(writer, bytes, append.leader_epoch, now_ms, &mut undo).and_then(|entries| {
+        let mut placed = Placed::default();
+        let result = self.place(writer, bytes, append.leader_epoch, now_ms, &mut placed).and_then(|()| {
             let closed = match began && before.position > 0 {
                 true => Some((before.segment, self.log_file(before.segment, false)?)),
                 false => None,
@@ -146,13 +152,13 @@ impl Partition {
                 let _ = file.set_length(start.position);
                 return Err(LogError::io("write", &path(), &error));
             }
-            Ok((entries, file, closed))
+            Ok((file, closed))
         });
-        let (entries, file, closed) = match result {
+        let (file, closed) = match result {
             Ok(done) => done,
             Err(error) => {
                 entry.truncate(mark);
-                self.take_back(writer, before, undo);
+                self.take_back(writer, before, placed.undo);
                 return Err(error);
             }
         };
@@ -176,7 +182,7 @@ impl Partition {
             }
             Payload::Own(own.freeze())
         };
-        writer.producers_changed |= !undo.is_empty();
+        writer.producers_changed |= !placed.undo.is_empty();
         self.log_end.store(after.next_offset, Ordering::Release);
         let appended = AppendedPart {
             base_offset: start.next_offset,
@@ -197,8 +203,8 @@ impl Partition {
             bytes: length,
             before,
             after,
-            entries,
-            undo,
+            placed,
+            first_unstable: writer.producers.first_unstable(),
         };
         Ok(Staged { partition: self.clone(), appended, written: Some(written) })
     }
@@ -210,7 +216,7 @@ impl Partition {
         if written.segment == written.before.segment {
             let _ = written.file.set_length(written.before.position);
         }
-        self.take_back(writer, written.before, written.undo);
+        self.take_back(writer, written.before, written.placed.undo);
     }
 
     fn take_back(&self, writer: &mut Writer, before: End, undo: Vec<Undo>) {
@@ -237,19 +243,19 @@ impl Partition {
         debug_assert_eq!(segment.base_offset, written.segment);
         segment.size = written.after.position;
         if let Some(derived) = &mut segment.derived {
-            derived.pending.extend_from_slice(&written.entries);
+            derived.pending.extend_from_slice(&written.placed.entries);
             derived.stamps = written.after.stamps;
         }
+        let transactions = state.transactions.as_mut().expect("they are loaded with the writer");
+        transactions.first_unstable = written.first_unstable;
+        transactions.aborted.extend_from_slice(&written.placed.aborted);
     }
 
     /// Closes the segment and begins an empty one, so that all of the closed one can be deleted. Gives both to be synced; `None` if
     /// the segment is empty already.
     pub(crate) fn roll(&self, now_ms: i64) -> Result<Option<[OpenSegment; 2]>, LogError> {
         let mut writer = self.writer.lock();
-        if writer.is_none() {
-            *writer = Some(Box::new(self.load_writer(now_ms)?));
-        }
-        let writer = writer.as_deref_mut().expect("it was loaded just now");
+        let writer = self.loaded(&mut writer, now_ms)?;
         if writer.end.position == 0 {
             return Ok(None);
         }
@@ -268,7 +274,13 @@ impl Partition {
             return ProducersNews::Same;
         }
         writer.producers.expire(now_ms - self.context.options.producer_expiration_ms);
-        ProducersNews::Changed((!writer.producers.is_empty()).then(|| writer.producers.encode()))
+        let mut state = self.state.write();
+        let log_start = state.log_start;
+        let aborted = state.transactions.as_mut().map(|transactions| &mut transactions.aborted);
+        let aborted = aborted.expect("they are loaded with the writer");
+        aborted.retain(|transaction| transaction.last_offset >= log_start);
+        let nothing = writer.producers.is_empty() && aborted.is_empty();
+        ProducersNews::Changed((!nothing).then(|| writer.producers.encode(aborted)))
     }
 
     /// Has the producers' state written again, after a checkpoint that failed.
@@ -306,10 +318,9 @@ impl Partition {
         bytes: &mut [u8],
         leader_epoch: i32,
         now_ms: i64,
-        undo: &mut Vec<Undo>,
-    ) -> Result<Vec<IndexEntry>, LogError> {
+        placed: &mut Placed,
+    ) -> Result<(), LogError> {
         let interval = self.config().index_interval_bytes;
-        let mut entries = Vec::new();
         let mut at = 0;
         while at < bytes.len() {
             let batch = &mut bytes[at..];
@@ -323,7 +334,15 @@ impl Partition {
             }
             if header.has_producer() {
                 match writer.producers.check(&self.name, &header)? {
-                    Verdict::Append => undo.push(writer.producers.note(&header, writer.end.next_offset, now_ms)),
+                    Verdict::Append => {
+                        let marker = match header.is_control() {
+                            true => EndMarker::read(&batch[..size]).map_err(|error| self.invalid(at, error))?,
+                            false => None,
+                        };
+                        let (undo, aborted) = writer.producers.note(&header, marker, writer.end.next_offset, now_ms);
+                        placed.undo.push(undo);
+                        placed.aborted.extend(aborted);
+                    }
                     Verdict::Duplicate { .. } => {
                         return Err(self.invalid(at, "a batch behind new ones is there already"));
                     }
@@ -334,16 +353,28 @@ impl Partition {
             let end = &mut writer.end;
             let relative =
                 u32::try_from(end.next_offset - end.segment).map_err(|_| self.invalid(at, "too many records"))?;
-            entries.extend(end.stamps.add(relative, end.position, size as u64, header.max_timestamp, interval));
+            placed.entries.extend(end.stamps.add(relative, end.position, size as u64, header.max_timestamp, interval));
             end.position += size as u64;
             end.next_offset += i64::from(header.last_offset_delta) + 1;
             at += size;
         }
-        Ok(entries)
+        Ok(())
     }
 
     fn invalid(&self, position: usize, reason: impl std::fmt::Display) -> LogError {
         LogError::InvalidBatches { partition: self.name.clone(), reason: format!("at byte {position}: {reason}") }
+    }
+
+    /// The writer's state, read from the log unless it is there.
+    pub(super) fn loaded<'a>(
+        &self,
+        writer: &'a mut Option<Box<Writer>>,
+        now_ms: i64,
+    ) -> Result<&'a mut Writer, LogError> {
+        if writer.is_none() {
+            *writer = Some(Box::new(self.load_writer(now_ms)?));
+        }
+        Ok(writer.as_deref_mut().expect("it was loaded just now"))
     }
 
     fn load_writer(&self, now_ms: i64) -> Result<Writer, LogError> {
@@ -359,19 +390,27 @@ impl Partition {
             let segments: Vec<(i64, u64)> = state.segments.iter().map(|s| (s.base_offset, s.size)).collect();
             (End { next_offset: state.high_watermark, segment, position, stamps }, segments)
         };
-        let (producers, producers_changed) = self.load_producers(&segments, now_ms)?;
+        let (producers, aborted, producers_changed) = self.load_producers(&segments, now_ms)?;
+        let first_unstable = producers.first_unstable();
+        self.state.write().transactions = Some(Transactions { first_unstable, aborted });
+        self.publish();
         Ok(Writer { end, producers, producers_changed })
     }
 
-    /// The producers as they were last written to a file, and what the log has behind that; and whether it has something.
-    fn load_producers(&self, segments: &[(i64, u64)], now_ms: i64) -> Result<(Producers, bool), LogError> {
+    /// The producers and aborted transactions as they were last written to a file, and what the log has behind that; and whether it has
+    /// something.
+    fn load_producers(
+        &self,
+        segments: &[(i64, u64)],
+        now_ms: i64,
+    ) -> Result<(Producers, Vec<AbortedTransaction>, bool), LogError> {
         let point = self.recovery();
-        let (mut producers, mut from) = (Producers::default(), point.producers_next);
+        let (mut producers, mut aborted, mut from) = (Producers::default(), Vec::new(), point.producers_next);
         let mut changed = false;
         if let Some(offset) = point.producers {
             let path = self.dir.join(Partition::producers_name(offset));
             match read_file(&*self.context.files, &path)?.as_deref().and_then(Producers::decode) {
-                Some(read) => producers = read,
+                Some(read) => (producers, aborted) = read,
                 None => {
                     tracing::warn!(partition = %self.name, path = %path.display(), "the producers' state is read from the log again");
                     (from, changed) = (0, true);
@@ -388,14 +427,31 @@ impl Partition {
                 false => (self.log_file(*base_offset, false)?, 0),
             };
             let mut scan = Scan::new(&*file, start, *size, Depth::Header);
-            while let Some((_, header)) = scan.next().map_err(|error| self.scan_error(*base_offset, error))? {
-                if header.has_producer() && header.base_offset >= from {
-                    producers.note(&header, header.base_offset, now_ms);
-                    changed = true;
+            while let Some((position, header)) = scan.next().map_err(|error| self.scan_error(*base_offset, error))? {
+                if !header.has_producer() || header.base_offset < from {
+                    continue;
                 }
+                let marker = match header.is_control() {
+                    true => self.marker(*base_offset, &mut scan, position, &header)?,
+                    false => None,
+                };
+                aborted.extend(producers.note(&header, marker, header.base_offset, now_ms).1);
+                changed = true;
             }
         }
         producers.expire(now_ms - self.context.options.producer_expiration_ms);
-        Ok((producers, changed))
+        Ok((producers, aborted, changed))
+    }
+
+    fn marker(
+        &self,
+        segment: i64,
+        scan: &mut Scan<'_>,
+        position: u64,
+        header: &BatchHeader,
+    ) -> Result<Option<EndMarker>, LogError> {
+        let path = || self.log_path(segment);
+        let batch = scan.batch(position, header).map_err(|error| LogError::io("read", &path(), &error))?;
+        EndMarker::read(&batch).map_err(|error| LogError::Corrupt { path: path(), position, reason: error.to_string() })
     }
 }

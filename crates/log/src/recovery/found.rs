@@ -183,7 +183,12 @@ impl Found {
 
     /// If the log goes on in segment `next`, the one before ends where it was committed to, and is to be synced so.
     fn close_segment(&mut self, context: &Context, next: i64, report: &mut RecoveryReport) -> Result<(), LogError> {
-        if next == self.end.segment || !self.files.contains_key(&self.end.segment) {
+        if next == self.end.segment {
+            return Ok(());
+        }
+        // A segment that was begun and taken back comes back with a power cut if its removal was not synced, and the log has passed it by.
+        self.remove_between(context, self.end.segment + 1, next)?;
+        if !self.files.contains_key(&self.end.segment) {
             return Ok(());
         }
         self.truncate_last(context, report)?;
@@ -260,7 +265,13 @@ impl Found {
             segments.push(Segment::new(self.end.segment, 0));
         }
         let log_start = self.line.log_start.max(segments.first().map_or(0, |first| first.base_offset));
-        let state = State { segments, log_start, high_watermark: self.end.next_offset, relaxed: self.line.relaxed };
+        let state = State {
+            segments,
+            log_start,
+            high_watermark: self.end.next_offset,
+            relaxed: self.line.relaxed,
+            transactions: None,
+        };
         let PartitionLine { slot, partition, topic_id, point, .. } = self.line;
         let config = PartitionConfig::default();
         let partition = Arc::new(Partition::new(context.clone(), partition, topic_id, slot, config, state, point));
@@ -317,19 +328,24 @@ impl Found {
     fn truncate(&mut self, context: &Context, report: &mut RecoveryReport) -> Result<(), LogError> {
         self.truncate_last(context, report)?;
         let base = self.end.segment;
-        let later: Vec<(i64, u64)> = self.files.range(base + 1..).map(|(base, length)| (*base, *length)).collect();
-        for (base, length) in later {
-            let path = self.path(base);
-            context.handles.forget(self.line.slot, base);
-            context.files.remove_file(&path).map_err(|error| LogError::io("remove", &path, &error))?;
-            let _ = context.files.remove_file(&self.dir.join(format!("{base:020}.index")));
-            self.files.remove(&base);
-            self.written.remove(&base);
-            if length > 0 {
-                self.note_truncation(report, self.end.segment, length);
-            }
+        for length in self.remove_between(context, base + 1, i64::MAX)? {
+            self.note_truncation(report, self.end.segment, length);
         }
         Ok(())
+    }
+
+    /// Removes the segments from base offset `from` to before `to`; gives the lengths of those that were not empty.
+    fn remove_between(&mut self, context: &Context, from: i64, to: i64) -> Result<Vec<u64>, LogError> {
+        let gone: Vec<(i64, u64)> = self.files.range(from..to).map(|(base, length)| (*base, *length)).collect();
+        for (base, _) in &gone {
+            let path = self.path(*base);
+            context.handles.forget(self.line.slot, *base);
+            context.files.remove_file(&path).map_err(|error| LogError::io("remove", &path, &error))?;
+            let _ = context.files.remove_file(&self.dir.join(format!("{base:020}.index")));
+            self.files.remove(base);
+            self.written.remove(base);
+        }
+        Ok(gone.into_iter().map(|(_, length)| length).filter(|length| *length > 0).collect())
     }
 
     /// Cuts off what is behind the end in its segment.

@@ -48,6 +48,7 @@ pub mod sasl_handshake;
 mod schema;
 pub mod sync_group;
 pub mod txn_offset_commit;
+pub mod update_features;
 pub mod write_txn_markers;
 
 pub use schema::{Message, Request};
@@ -136,6 +137,7 @@ table! {
     offset_delete::OffsetDeleteRequest, OffsetDeleteResponse;
     describe_user_scram_credentials::DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
     alter_user_scram_credentials::AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse;
+    update_features::UpdateFeaturesRequest, UpdateFeaturesResponse;
     describe_cluster::DescribeClusterRequest, DescribeClusterResponse;
     describe_producers::DescribeProducersRequest, DescribeProducersResponse;
     describe_transactions::DescribeTransactionsRequest, DescribeTransactionsResponse;

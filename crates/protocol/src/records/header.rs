@@ -150,6 +150,21 @@ impl BatchHeader {
         put(RECORD_COUNT_AT, &self.record_count.to_be_bytes());
     }
 
+    /// The batch with none of its records: as compaction leaves it where only offsets and sequence numbers count.
+    pub fn without_records(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        let header = BatchHeader {
+            length: (HEADER_BYTES - LENGTH_OVERHEAD_BYTES) as i32,
+            attributes: self.attributes & !CODEC_MASK,
+            record_count: 0,
+            ..*self
+        };
+        header.write(&mut bytes);
+        let crc = crc(&bytes);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+        bytes
+    }
+
     /// Bytes of the whole batch, header included.
     pub fn size(&self) -> usize {
         // `read` held the length against the header's size, so it is not negative.

@@ -8,6 +8,7 @@ mod compression;
 mod decode;
 mod error;
 pub mod header;
+mod marker;
 mod validate;
 mod varint;
 
@@ -18,6 +19,7 @@ pub use error::BatchError;
 pub use header::{
     BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, set_base_offset, set_log_append_time, set_partition_leader_epoch,
 };
+pub use marker::EndMarker;
 pub use validate::{BatchRange, check, validate};
 
 #[cfg(test)]

@@ -1,0 +1,29 @@
+//! AddOffsetsToTxn: a group whose offsets a transaction is going to commit.
+
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+
+use super::{Api, Context};
+
+/// PRODUCER_FENCED is understood.
+const FENCED_SINCE: i16 = 2;
+
+pub(crate) struct AddOffsetsToTxn;
+
+impl Api for AddOffsetsToTxn {
+    type Request = AddOffsetsToTxnRequest;
+
+    async fn handle(context: Context, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
+        let producer = (request.producer_id, request.producer_epoch);
+        let added = match request.group_id.is_empty() {
+            true => Err(ErrorCode::InvalidGroupId),
+            false => {
+                let groups = vec![request.group_id];
+                context.broker.transactions.add(&request.transactional_id, producer, Vec::new(), groups).await
+            }
+        };
+        let error_code = added.err().unwrap_or(ErrorCode::None);
+        let error_code = super::fenced(error_code, context.version >= FENCED_SINCE);
+        AddOffsetsToTxnResponse { error_code, ..AddOffsetsToTxnResponse::default() }
+    }
+}

@@ -1,0 +1,80 @@
+//! TxnOffsetCommit: how far a group has read, as part of a transaction: seen once that is committed.
+
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::txn_offset_commit::{
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+use millstream_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
+use uuid::Uuid;
+
+use super::{Api, Context, group_code};
+use crate::groups::coordinator::Committer;
+use crate::transactions::PendingOffset;
+use crate::transactions::coordinator::{Joining, OffsetsRefused};
+
+/// TRANSACTION_ABORTABLE is understood.
+const ABORTABLE_SINCE: i16 = 4;
+/// The group joins the transaction by this request (KIP-890).
+const JOINING_SINCE: i16 = 5;
+
+pub(crate) struct TxnOffsetCommit;
+
+impl Api for TxnOffsetCommit {
+    type Request = TxnOffsetCommitRequest;
+
+    async fn handle(context: Context, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+        let mut offsets = Vec::new();
+        let mut topics = Vec::new();
+        for asked in request.topics {
+            let topic = context.topic(&asked.name, Uuid::nil(), false);
+            let mut partitions = Vec::new();
+            for one in asked.partitions {
+                let metadata = one.committed_metadata.unwrap_or_default();
+                let there = topic.as_ref().is_ok_and(|topic| topic.partition(one.partition_index).is_ok());
+                let error_code = if !there {
+                    ErrorCode::UnknownTopicOrPartition
+                } else if metadata.len() > context.broker.config.offset_metadata_bytes_max {
+                    ErrorCode::OffsetMetadataTooLarge
+                } else {
+                    offsets.push(PendingOffset {
+                        topic: asked.name.clone(),
+                        partition: one.partition_index,
+                        offset: one.committed_offset,
+                        leader_epoch: one.committed_leader_epoch,
+                        metadata,
+                    });
+                    ErrorCode::None
+                };
+                partitions.push(TxnOffsetCommitResponsePartition { partition_index: one.partition_index, error_code });
+            }
+            topics.push(TxnOffsetCommitResponseTopic { name: asked.name, partitions });
+        }
+        let by = Committer {
+            member_id: request.member_id,
+            instance_id: request.group_instance_id,
+            generation: request.generation_id,
+        };
+        let joining = match context.version {
+            JOINING_SINCE.. => Joining::Now,
+            ABORTABLE_SINCE.. => Joining::Before { otherwise: ErrorCode::TransactionAbortable },
+            _ => Joining::Before { otherwise: ErrorCode::InvalidTxnState },
+        };
+        let producer = (request.producer_id, request.producer_epoch);
+        let group = (request.group_id.as_str(), &by);
+        let transactions = &context.broker.transactions;
+        let result = match request.group_id.is_empty() {
+            true => Err(ErrorCode::InvalidGroupId.into()),
+            false => transactions.commit_offsets(&request.transactional_id, producer, joining, group, offsets).await,
+        };
+        if let Err(refused) = result {
+            let code = match refused {
+                OffsetsRefused::Transaction(ErrorCode::ProducerFenced) => ErrorCode::InvalidProducerEpoch,
+                OffsetsRefused::Transaction(code) => code,
+                OffsetsRefused::Group(error) => group_code(error),
+            };
+            let all = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            all.filter(|partition| partition.error_code.is_ok()).for_each(|partition| partition.error_code = code);
+        }
+        TxnOffsetCommitResponse { topics, ..TxnOffsetCommitResponse::default() }
+    }
+}
