@@ -154,9 +154,8 @@ pub struct Replay {
     /// Topic that its lines become records of
     #[arg(long)]
     pub topic: String,
-    /// Any Kafka, ours or another: its bootstrap address
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", env = "KAFKA_BOOTSTRAP")]
-    pub bootstrap: String,
+    #[command(flatten)]
+    pub cluster: millstream_commands::Cluster,
     /// Write into the log of this data folder instead, while nobody serves it
     #[arg(long, value_name = "DIR", conflicts_with = "bootstrap")]
     pub data: Option<PathBuf>,

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressStyle};
 use millstream_broker::BrokerConfig;
-use millstream_client::{Client, ClientOptions, NewTopic, Producer, ProducerOptions, ProducerRecord};
+use millstream_client::{NewTopic, Producer, ProducerOptions, ProducerRecord};
 use millstream_connectors::embedded::TopicSpec;
 use millstream_connectors::feeds::{
     Cursor, EmbeddedProducer, FeedRecord, FeedSpec, FeedStatus, Pace, Produce, ProduceError, Replay, from_yaml,
@@ -39,7 +39,7 @@ pub async fn replay(args: &cli::Replay) -> Result<()> {
             sent
         }
         None => {
-            let client = Client::connect(&args.bootstrap, ClientOptions::default()).await?;
+            let client = args.cluster.connect().await?;
             client.ensure_topic(&NewTopic::new(&args.topic, args.partitions)).await?;
             let producer = Producer::new(client, ProducerOptions::default());
             send(cursor, &mut Remote { producer, topic: args.topic.as_str().into() }, pace).await
