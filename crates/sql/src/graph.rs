@@ -235,7 +235,13 @@ fn source(table: &SourceTable) -> Result<Dataset> {
             "UNABLE_TO_INFER_SCHEMA",
             format!("the source `{}` names no columns", table.name.text),
         );
-        return Err(error.help(format!("CREATE TABLE {} (column TYPE, …) USING …", table.name.text)).into());
+        return Err(error
+            .label("which columns?")
+            .help(format!(
+                "files are not looked into when a pipeline is planned: CREATE TABLE {} (column TYPE, …) USING … LOCATION '{}'",
+                table.name.text, table.location
+            ))
+            .into());
     };
     let nullable: Vec<Field> = columns.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
     Ok(Dataset::Source {

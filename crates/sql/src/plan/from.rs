@@ -164,6 +164,15 @@ impl Planner<'_> {
             Some(format)
                 if last.quote_style == Some('`') && ["csv", "json", "parquet", "text"].contains(&format.as_str()) =>
             {
+                if let Some(at) = stream {
+                    let message = "files at a path are read as they stand, not as a stream";
+                    let class = "INVALID_FLOW_QUERY_TYPE.BATCH_RELATION_FOR_STREAMING_TABLE";
+                    let help = format!(
+                        "declare them in sources.sql: CREATE TABLE name (column TYPE, …) USING {format} LOCATION '{}', and read STREAM name",
+                        last.value
+                    );
+                    return Err(Diagnostic::at(at.to(span), class, message).label("a path").help(help).into());
+                }
                 Some(self.catalog.path(&format, &last.value, span)?)
             }
             _ => None,
