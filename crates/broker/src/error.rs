@@ -45,12 +45,26 @@ pub enum BrokerError {
     /// A request that makes no sense.
     #[error("{0}")]
     InvalidRequest(String),
+    /// Who asks may not do this to the topic.
+    #[error("not authorized for topic {0}: a rule (ACL) has to allow it")]
+    TopicDenied(String),
+    /// Who asks may not do this to the cluster.
+    #[error("not authorized for the cluster: a rule (ACL) has to allow it")]
+    ClusterDenied,
     /// The log refused or failed.
     #[error(transparent)]
     Log(#[from] LogError),
 }
 
 impl BrokerError {
+    /// Why a client does not get at a topic.
+    pub(crate) fn no_topic(code: ErrorCode, name: &str) -> Self {
+        match code {
+            ErrorCode::TopicAuthorizationFailed => BrokerError::TopicDenied(name.to_string()),
+            _ => BrokerError::UnknownTopic(name.to_string()),
+        }
+    }
+
     /// What a client is told.
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -62,6 +76,8 @@ impl BrokerError {
             BrokerError::InvalidReplicaAssignment(_) => ErrorCode::InvalidReplicaAssignment,
             BrokerError::InvalidConfig(_) => ErrorCode::InvalidConfig,
             BrokerError::InvalidRequest(_) => ErrorCode::InvalidRequest,
+            BrokerError::TopicDenied(_) => ErrorCode::TopicAuthorizationFailed,
+            BrokerError::ClusterDenied => ErrorCode::ClusterAuthorizationFailed,
             BrokerError::Log(error) => log_code(error),
         }
     }

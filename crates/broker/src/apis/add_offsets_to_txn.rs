@@ -3,7 +3,8 @@
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
+use crate::security::acl::{Operation, Resource};
 
 /// PRODUCER_FENCED is understood.
 const FENCED_SINCE: i16 = 2;
@@ -13,10 +14,22 @@ pub(crate) struct AddOffsetsToTxn;
 impl Api for AddOffsetsToTxn {
     type Request = AddOffsetsToTxnRequest;
 
+    const ACCESS: Access<AddOffsetsToTxnRequest> = Access::One {
+        operation: Operation::Write,
+        of: |request| Resource::transactional_id(&request.transactional_id),
+        denied: |_| AddOffsetsToTxnResponse {
+            error_code: ErrorCode::TransactionalIdAuthorizationFailed,
+            ..AddOffsetsToTxnResponse::default()
+        },
+    };
+
     async fn handle(context: Context, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
         let producer = (request.producer_id, request.producer_epoch);
         let added = match request.group_id.is_empty() {
             true => Err(ErrorCode::InvalidGroupId),
+            false if !context.may(Operation::Read, Resource::group(&request.group_id)) => {
+                Err(ErrorCode::GroupAuthorizationFailed)
+            }
             false => {
                 let groups = vec![request.group_id];
                 context.broker.transactions.add(&request.transactional_id, producer, Vec::new(), groups).await

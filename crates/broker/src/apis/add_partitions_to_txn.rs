@@ -8,7 +8,8 @@ use millstream_protocol::messages::add_partitions_to_txn::{
 use millstream_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
 use uuid::Uuid;
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
+use crate::security::acl::{Operation, Resource};
 
 /// PRODUCER_FENCED is understood.
 const FENCED_SINCE: i16 = 2;
@@ -20,6 +21,8 @@ pub(crate) struct AddPartitionsToTxn;
 impl Api for AddPartitionsToTxn {
     type Request = AddPartitionsToTxnRequest;
 
+    const ACCESS: Access<AddPartitionsToTxnRequest> = Access::Each;
+
     async fn handle(context: Context, request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
         if context.version < SEVERAL_SINCE {
             let producer = (request.v3_and_below_producer_id, request.v3_and_below_producer_epoch);
@@ -29,6 +32,11 @@ impl Api for AddPartitionsToTxn {
                 results_by_topic_v3_and_below: results,
                 ..AddPartitionsToTxnResponse::default()
             };
+        }
+        // Only brokers ask about several.
+        if !context.may(Operation::ClusterAction, Resource::CLUSTER) {
+            let error_code = ErrorCode::ClusterAuthorizationFailed;
+            return AddPartitionsToTxnResponse { error_code, ..AddPartitionsToTxnResponse::default() };
         }
         let mut results_by_transaction = Vec::new();
         for one in request.transactions {
@@ -52,14 +60,16 @@ async fn join(
         .iter()
         .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.clone(), *partition)))
         .collect();
-    let is_there = |(topic, partition): &(String, i32)| {
-        context.topic(topic, Uuid::nil(), false).is_ok_and(|topic| topic.partition(*partition).is_ok())
+    let find = |(topic, partition): &(String, i32)| {
+        let topic = context.topic(Operation::Write, topic, Uuid::nil(), false)?;
+        topic.partition(*partition).map(|_| ()).map_err(|error| error.code())
     };
-    let there: Vec<bool> = names.iter().map(is_there).collect();
-    let each: Vec<ErrorCode> = if there.iter().any(|there| !there) {
+    let found: Vec<Result<(), ErrorCode>> = names.iter().map(find).collect();
+    let each: Vec<ErrorCode> = if !context.may(Operation::Write, Resource::transactional_id(id)) {
+        vec![ErrorCode::TransactionalIdAuthorizationFailed; names.len()]
+    } else if found.iter().any(Result::is_err) {
         // All or none.
-        let code = |there| if there { ErrorCode::OperationNotAttempted } else { ErrorCode::UnknownTopicOrPartition };
-        there.into_iter().map(code).collect()
+        found.into_iter().map(|found| found.err().unwrap_or(ErrorCode::OperationNotAttempted)).collect()
     } else {
         let transactions = &context.broker.transactions;
         let count = names.len();

@@ -6,13 +6,15 @@ use millstream_protocol::messages::alter_configs::{AlterConfigsResource, AlterCo
 use millstream_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
 use super::incremental_alter_configs::change_settings;
-use super::{Api, Context, words};
+use super::{Access, Api, Context, words};
 use crate::BrokerError;
 
 pub(crate) struct AlterConfigs;
 
 impl Api for AlterConfigs {
     type Request = AlterConfigsRequest;
+
+    const ACCESS: Access<AlterConfigsRequest> = Access::Each;
 
     async fn handle(context: Context, request: AlterConfigsRequest) -> AlterConfigsResponse {
         let mut responses = Vec::new();

@@ -9,7 +9,8 @@ use millstream_protocol::messages::alter_user_scram_credentials::{
 use millstream_protocol::messages::{AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse};
 use millstream_protocol::sasl::scram::{Credential, Hash};
 
-use super::{Api, Context, words};
+use super::{Access, Api, Context, words};
+use crate::security::acl::{Operation, Resource};
 use crate::security::users::{Change, Users, check_iterations, check_name};
 
 /// Fewest bytes of a salt that a client may choose.
@@ -23,6 +24,9 @@ type Refusal = (ErrorCode, String);
 
 impl Api for AlterUserScramCredentials {
     type Request = AlterUserScramCredentialsRequest;
+
+    const ACCESS: Access<AlterUserScramCredentialsRequest> =
+        Access::One { operation: Operation::Alter, of: |_| Resource::CLUSTER, denied: refused_all };
 
     async fn handle(context: Context, request: AlterUserScramCredentialsRequest) -> AlterUserScramCredentialsResponse {
         let users = &context.broker.security.users;
@@ -50,6 +54,17 @@ impl Api for AlterUserScramCredentials {
         }
         AlterUserScramCredentialsResponse { results, ..AlterUserScramCredentialsResponse::default() }
     }
+}
+
+fn refused_all(request: AlterUserScramCredentialsRequest) -> AlterUserScramCredentialsResponse {
+    let deleted = request.deletions.into_iter().map(|one| one.name);
+    let users: BTreeSet<String> = deleted.chain(request.upsertions.into_iter().map(|one| one.name)).collect();
+    let results = users.into_iter().map(|user| AlterUserScramCredentialsResult {
+        user,
+        error_code: ErrorCode::ClusterAuthorizationFailed,
+        error_message: None,
+    });
+    AlterUserScramCredentialsResponse { results: results.collect(), ..AlterUserScramCredentialsResponse::default() }
 }
 
 fn together(changes: Vec<Result<Change, Refusal>>) -> Result<Vec<Change>, Refusal> {

@@ -5,7 +5,7 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::api_versions::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use millstream_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
-use super::{Api, Context, TABLE};
+use super::{Access, Api, Context, TABLE};
 use crate::features::{EPOCH, FEATURES};
 
 pub(crate) struct ApiVersions;
@@ -13,7 +13,7 @@ pub(crate) struct ApiVersions;
 impl Api for ApiVersions {
     type Request = ApiVersionsRequest;
 
-    const BEFORE_LOGIN: bool = true;
+    const ACCESS: Access<ApiVersionsRequest> = Access::BeforeLogin;
 
     async fn handle(context: Context, request: ApiVersionsRequest) -> ApiVersionsResponse {
         tracing::debug!(

@@ -4,16 +4,27 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::consumer_group_heartbeat::{Assignment, TopicPartitions};
 use millstream_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
-use super::{Api, Context, group_code, words};
+use super::{Access, Api, Context, group_code, words};
 use crate::groups::consumer::collect;
 use crate::groups::consumer::group::Beat;
+use crate::security::acl::{Operation, Resource};
 
 pub(crate) struct ConsumerGroupHeartbeat;
 
 impl Api for ConsumerGroupHeartbeat {
     type Request = ConsumerGroupHeartbeatRequest;
 
+    const ACCESS: Access<ConsumerGroupHeartbeatRequest> = Access::One {
+        operation: Operation::Read,
+        of: |request| Resource::group(&request.group_id),
+        denied: |_| refused(ErrorCode::GroupAuthorizationFailed),
+    };
+
     async fn handle(context: Context, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
+        let mut names = request.subscribed_topic_names.iter().flatten();
+        if !names.all(|name| context.may(Operation::Describe, Resource::topic(name))) {
+            return refused(ErrorCode::TopicAuthorizationFailed);
+        }
         let owned = request.topic_partitions.map(|topics| {
             let each = topics.into_iter();
             collect(each.flat_map(|topic| topic.partitions.into_iter().map(move |number| (topic.topic_id, number))))
@@ -55,6 +66,10 @@ impl Api for ConsumerGroupHeartbeat {
             },
         }
     }
+}
+
+fn refused(error_code: ErrorCode) -> ConsumerGroupHeartbeatResponse {
+    ConsumerGroupHeartbeatResponse { error_code, ..ConsumerGroupHeartbeatResponse::default() }
 }
 
 /// What a client is told of a group that it asks for and that is not of the new protocol.

@@ -5,13 +5,16 @@ use millstream_protocol::messages::create_partitions::{CreatePartitionsTopic, Cr
 use millstream_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use uuid::Uuid;
 
-use super::{Api, Context, words};
+use super::{Access, Api, Context, words};
 use crate::BrokerError;
+use crate::security::acl::Operation;
 
 pub(crate) struct CreatePartitions;
 
 impl Api for CreatePartitions {
     type Request = CreatePartitionsRequest;
+
+    const ACCESS: Access<CreatePartitionsRequest> = Access::Each;
 
     async fn handle(context: Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
         let mut results = Vec::new();
@@ -28,8 +31,8 @@ impl Api for CreatePartitions {
 }
 
 async fn grow(context: &Context, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<(), BrokerError> {
-    let unknown = |_| BrokerError::UnknownTopic(asked.name.clone());
-    let topic = context.topic(&asked.name, Uuid::nil(), false).map_err(unknown)?;
+    let refused = |code| BrokerError::no_topic(code, &asked.name);
+    let topic = context.topic(Operation::Alter, &asked.name, Uuid::nil(), false).map_err(refused)?;
     context.broker.topics.check_grow(&asked.name, asked.count)?;
     if let Some(assignments) = &asked.assignments {
         let node_id = context.broker.config.node_id;

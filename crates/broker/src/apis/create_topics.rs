@@ -6,14 +6,17 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfigs, CreatableTopicResult};
 use millstream_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
-use super::{Api, Context, words};
+use super::{Access, Api, Context, words};
 use crate::BrokerError;
+use crate::security::acl::{Operation, Resource};
 use crate::topics::name;
 
 pub(crate) struct CreateTopics;
 
 impl Api for CreateTopics {
     type Request = CreateTopicsRequest;
+
+    const ACCESS: Access<CreateTopicsRequest> = Access::Each;
 
     async fn handle(context: Context, request: CreateTopicsRequest) -> CreateTopicsResponse {
         let mut times: BTreeMap<String, usize> = BTreeMap::new();
@@ -46,6 +49,11 @@ async fn create(
     asked: CreatableTopic,
     validate_only: bool,
 ) -> Result<CreatableTopicResult, BrokerError> {
+    if !context.may(Operation::Create, Resource::CLUSTER)
+        && !context.may(Operation::Create, Resource::topic(&asked.name))
+    {
+        return Err(BrokerError::TopicDenied(asked.name));
+    }
     name::check_from_client(&asked.name)?;
     let partitions = partitions(context, &asked)?;
     let mut configs = BTreeMap::new();
@@ -66,6 +74,15 @@ async fn create(
         (topic.partitions.len() as i32, topic.id)
     };
     let config = broker.topics.config_with(configs);
+    if !context.may(Operation::DescribeConfigs, Resource::topic(&asked.name)) {
+        // Made, but what it is like is not told.
+        return Ok(CreatableTopicResult {
+            name: asked.name,
+            topic_id: id,
+            topic_config_error_code: ErrorCode::TopicAuthorizationFailed.code(),
+            ..CreatableTopicResult::default()
+        });
+    }
     let configs = config.sources().map(|(key, value, source)| CreatableTopicConfigs {
         name: key.name.to_string(),
         value: Some(value.to_string()),

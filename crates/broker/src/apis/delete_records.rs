@@ -7,14 +7,17 @@ use millstream_protocol::messages::delete_records::{
 use millstream_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 use uuid::Uuid;
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
 use crate::error::log_code;
 use crate::runtime::blocking;
+use crate::security::acl::Operation;
 
 pub(crate) struct DeleteRecords;
 
 impl Api for DeleteRecords {
     type Request = DeleteRecordsRequest;
+
+    const ACCESS: Access<DeleteRecordsRequest> = Access::Each;
 
     async fn handle(context: Context, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
         let topics = request.topics.into_iter().map(|topic| {
@@ -38,7 +41,7 @@ impl Api for DeleteRecords {
 }
 
 fn delete(context: &Context, name: &str, asked: &DeleteRecordsPartition) -> Result<i64, ErrorCode> {
-    let topic = context.topic(name, Uuid::nil(), false)?;
+    let topic = context.topic(Operation::Delete, name, Uuid::nil(), false)?;
     let partition = topic.partition(asked.partition_index).map_err(|error| error.code())?;
     if asked.offset < -1 {
         return Err(ErrorCode::OffsetOutOfRange);

@@ -5,7 +5,8 @@ use millstream_protocol::messages::delete_topics::DeletableTopicResult;
 use millstream_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use uuid::Uuid;
 
-use super::{Api, Context, words};
+use super::{Access, Api, Context, words};
+use crate::security::acl::{Operation, Resource};
 
 /// Names or ids; before, names only.
 const STATES_SINCE: i16 = 6;
@@ -14,6 +15,8 @@ pub(crate) struct DeleteTopics;
 
 impl Api for DeleteTopics {
     type Request = DeleteTopicsRequest;
+
+    const ACCESS: Access<DeleteTopicsRequest> = Access::Each;
 
     async fn handle(context: Context, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
         let asked: Vec<(Option<String>, Uuid)> = if context.version >= STATES_SINCE {
@@ -49,10 +52,14 @@ async fn delete(context: &Context, name: Option<String>, id: Uuid) -> DeletableT
             Some("a topic is named by its name or by its id, not both".into()),
         );
     }
-    let topic = match context.topic(name.as_deref().unwrap_or_default(), id, by_id) {
+    let topic = match context.topic(Operation::Describe, name.as_deref().unwrap_or_default(), id, by_id) {
         Ok(topic) => topic,
+        Err(code @ ErrorCode::TopicAuthorizationFailed) => return failed(name, code, None),
         Err(code) => return failed(name, code, Some("this topic does not exist".to_string())),
     };
+    if !context.may(Operation::Delete, Resource::topic(&topic.name)) {
+        return failed(Some(topic.name.to_string()), ErrorCode::TopicAuthorizationFailed, None);
+    }
     match context.broker.delete_topic(&topic.name).await {
         Ok(()) => DeletableTopicResult {
             name: Some(topic.name.to_string()),

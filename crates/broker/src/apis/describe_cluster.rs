@@ -4,7 +4,7 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::describe_cluster::DescribeClusterBroker;
 use millstream_protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
 
-use super::{Api, Context, operations};
+use super::{Access, Api, Context, operations};
 
 /// A client that asks for brokers; controllers have an address of their own, which a single node has not.
 const BROKERS: i8 = 1;
@@ -13,6 +13,8 @@ pub(crate) struct DescribeCluster;
 
 impl Api for DescribeCluster {
     type Request = DescribeClusterRequest;
+
+    const ACCESS: Access<DescribeClusterRequest> = Access::Each;
 
     async fn handle(context: Context, request: DescribeClusterRequest) -> DescribeClusterResponse {
         if request.endpoint_type != BROKERS {
@@ -35,10 +37,10 @@ impl Api for DescribeCluster {
                 port: i32::from(port),
                 ..DescribeClusterBroker::default()
             }],
-            cluster_authorized_operations: match request.include_cluster_authorized_operations {
-                true => operations::CLUSTER,
-                false => operations::UNASKED,
-            },
+            cluster_authorized_operations: operations::of_cluster(
+                &context,
+                request.include_cluster_authorized_operations,
+            ),
             ..DescribeClusterResponse::default()
         }
     }

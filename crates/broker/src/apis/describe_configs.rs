@@ -7,8 +7,10 @@ use millstream_protocol::messages::describe_configs::{
 use millstream_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use uuid::Uuid;
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
+use crate::BrokerError;
 use crate::configs::{broker, topic::Source};
+use crate::security::acl::{Operation, Resource};
 
 /// Kinds of things that have configurations.
 pub(super) const TOPIC: i8 = 2;
@@ -19,10 +21,15 @@ pub(crate) struct DescribeConfigs;
 impl Api for DescribeConfigs {
     type Request = DescribeConfigsRequest;
 
+    const ACCESS: Access<DescribeConfigsRequest> = Access::Each;
+
     async fn handle(context: Context, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
         let results = request.resources.into_iter().map(|resource| {
             let described = match resource.resource_type {
                 TOPIC => topic(&context, &resource.resource_name),
+                BROKER if !context.may(Operation::DescribeConfigs, Resource::CLUSTER) => {
+                    Err((ErrorCode::ClusterAuthorizationFailed, BrokerError::ClusterDenied.to_string()))
+                }
                 BROKER => this_broker(&context, &resource.resource_name),
                 other => {
                     Err((ErrorCode::InvalidRequest, format!("resources of kind {other} have no configuration here")))
@@ -72,8 +79,8 @@ fn result(
 type Described = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>;
 
 fn topic(context: &Context, name: &str) -> Described {
-    let found = context.topic(name, Uuid::nil(), false);
-    let topic = found.map_err(|code| (code, "this topic does not exist".to_string()))?;
+    let found = context.topic(Operation::DescribeConfigs, name, Uuid::nil(), false);
+    let topic = found.map_err(|code| (code, BrokerError::no_topic(code, name).to_string()))?;
     let all = topic.config.sources().map(|(key, value, source)| DescribeConfigsResourceResult {
         name: key.name.to_string(),
         value: Some(value.to_string()),

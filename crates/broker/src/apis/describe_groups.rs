@@ -4,8 +4,9 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::describe_groups::{DescribedGroup, DescribedGroupMember};
 use millstream_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 
-use super::{Api, Context, operations};
+use super::{Access, Api, Context, operations};
 use crate::groups::coordinator::{GroupDescription, GroupKind};
+use crate::security::acl::{Operation, Resource};
 
 /// From here on a group that is not there is an error (KIP-1043); before, it is one that is dead.
 const NOT_FOUND_SINCE: i16 = 6;
@@ -15,11 +16,19 @@ pub(crate) struct DescribeGroups;
 impl Api for DescribeGroups {
     type Request = DescribeGroupsRequest;
 
+    const ACCESS: Access<DescribeGroupsRequest> = Access::Each;
+
     async fn handle(context: Context, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
-        let authorized_operations =
-            if request.include_authorized_operations { operations::GROUP } else { operations::UNASKED };
+        let operations =
+            |group_id: &str| operations::of(&context, Resource::group(group_id), request.include_authorized_operations);
         let groups = request.groups.into_iter().map(|group_id| match find(&context, &group_id) {
+            _ if !context.may(Operation::Describe, Resource::group(&group_id)) => DescribedGroup {
+                error_code: ErrorCode::GroupAuthorizationFailed,
+                group_id,
+                ..DescribedGroup::default()
+            },
             Some(group) => DescribedGroup {
+                authorized_operations: operations(&group_id),
                 group_id,
                 group_state: group.state.to_string(),
                 protocol_type: group.protocol_type,
@@ -36,7 +45,6 @@ impl Api for DescribeGroups {
                         member_assignment: member.assignment,
                     })
                     .collect(),
-                authorized_operations,
                 ..DescribedGroup::default()
             },
             None => {
@@ -44,9 +52,9 @@ impl Api for DescribeGroups {
                 DescribedGroup {
                     error_code: if is_error { ErrorCode::GroupIdNotFound } else { ErrorCode::None },
                     error_message: is_error.then(|| "there is no such group".to_string()),
+                    authorized_operations: operations(&group_id),
                     group_id,
                     group_state: "Dead".to_string(),
-                    authorized_operations,
                     ..DescribedGroup::default()
                 }
             }

@@ -8,12 +8,22 @@ use millstream_protocol::messages::describe_log_dirs::{
 };
 use millstream_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
+use crate::security::acl::{Operation, Resource};
 
 pub(crate) struct DescribeLogDirs;
 
 impl Api for DescribeLogDirs {
     type Request = DescribeLogDirsRequest;
+
+    const ACCESS: Access<DescribeLogDirsRequest> = Access::One {
+        operation: Operation::Describe,
+        of: |_| Resource::CLUSTER,
+        denied: |_| DescribeLogDirsResponse {
+            error_code: ErrorCode::ClusterAuthorizationFailed,
+            ..DescribeLogDirsResponse::default()
+        },
+    };
 
     async fn handle(context: Context, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
         let asked: Option<BTreeMap<String, Vec<i32>>> =

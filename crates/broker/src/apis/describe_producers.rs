@@ -5,14 +5,17 @@ use millstream_protocol::messages::describe_producers::{PartitionResponse, Produ
 use millstream_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
 use uuid::Uuid;
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
 use crate::error::log_code;
 use crate::runtime::blocking;
+use crate::security::acl::Operation;
 
 pub(crate) struct DescribeProducers;
 
 impl Api for DescribeProducers {
     type Request = DescribeProducersRequest;
+
+    const ACCESS: Access<DescribeProducersRequest> = Access::Each;
 
     async fn handle(context: Context, request: DescribeProducersRequest) -> DescribeProducersResponse {
         let topics = request.topics.into_iter().map(|asked| {
@@ -34,7 +37,7 @@ impl Api for DescribeProducers {
 }
 
 fn producers(context: &Context, name: &str, number: i32) -> Result<Vec<ProducerState>, ErrorCode> {
-    let topic = context.topic(name, Uuid::nil(), false)?;
+    let topic = context.topic(Operation::Read, name, Uuid::nil(), false)?;
     let partition = topic.partition(number).map_err(|error| error.code())?;
     let found = blocking(|| partition.producers()).map_err(|error| log_code(&error))?;
     let state = |producer: millstream_log::ProducerInfo| ProducerState {

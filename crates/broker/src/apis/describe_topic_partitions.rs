@@ -9,7 +9,8 @@ use millstream_protocol::messages::describe_topic_partitions::{
 use millstream_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 use uuid::Uuid;
 
-use super::{Api, Context, LEADER_EPOCH, operations};
+use super::{Access, Api, Context, LEADER_EPOCH, operations};
+use crate::security::acl::{Operation, Resource};
 use crate::topics::{Topic, name};
 
 /// Most partitions in a page, whatever is asked for.
@@ -20,11 +21,16 @@ pub(crate) struct DescribeTopicPartitions;
 impl Api for DescribeTopicPartitions {
     type Request = DescribeTopicPartitionsRequest;
 
+    const ACCESS: Access<DescribeTopicPartitionsRequest> = Access::Each;
+
     async fn handle(context: Context, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
         let mut names: Vec<String> = request.topics.into_iter().map(|topic| topic.name).collect();
         if names.is_empty() {
             let all = context.broker.topics.all();
-            names.extend(all.iter().filter(|topic| !topic.is_internal()).map(|topic| topic.name.to_string()));
+            let visible = all
+                .iter()
+                .filter(|topic| !topic.is_internal() && context.may(Operation::Describe, Resource::topic(&topic.name)));
+            names.extend(visible.map(|topic| topic.name.to_string()));
         }
         names.sort();
         names.dedup();
@@ -41,7 +47,7 @@ impl Api for DescribeTopicPartitions {
                 response.next_cursor = Some(Cursor { topic_name: name, partition_index: 0 });
                 break;
             }
-            match context.topic(&name, Uuid::nil(), false) {
+            match context.topic(Operation::Describe, &name, Uuid::nil(), false) {
                 Ok(topic) => {
                     let part = describe(&context, &topic, skip, room);
                     let described = skip + part.partitions.len();
@@ -54,6 +60,7 @@ impl Api for DescribeTopicPartitions {
                 }
                 Err(code) => {
                     let illegal = name::check(&name).err().map(|error| error.code());
+                    let illegal = illegal.filter(|_| code != ErrorCode::TopicAuthorizationFailed);
                     response.topics.push(DescribeTopicPartitionsResponseTopic {
                         error_code: illegal.unwrap_or(code),
                         name: Some(name),
@@ -85,6 +92,6 @@ fn describe(context: &Context, topic: &Arc<Topic>, skip: usize, room: usize) -> 
         topic_id: topic.id,
         is_internal: false,
         partitions: partitions.collect(),
-        topic_authorized_operations: operations::TOPIC,
+        topic_authorized_operations: operations::of(context, Resource::topic(&topic.name), true),
     }
 }

@@ -8,13 +8,23 @@ use millstream_protocol::messages::describe_user_scram_credentials::{
 };
 use millstream_protocol::messages::{DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse};
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
+use crate::security::acl::{Operation, Resource};
 use crate::security::users::UserInfo;
 
 pub(crate) struct DescribeUserScramCredentials;
 
 impl Api for DescribeUserScramCredentials {
     type Request = DescribeUserScramCredentialsRequest;
+
+    const ACCESS: Access<DescribeUserScramCredentialsRequest> = Access::One {
+        operation: Operation::Describe,
+        of: |_| Resource::CLUSTER,
+        denied: |_| DescribeUserScramCredentialsResponse {
+            error_code: ErrorCode::ClusterAuthorizationFailed,
+            ..DescribeUserScramCredentialsResponse::default()
+        },
+    };
 
     async fn handle(
         context: Context,

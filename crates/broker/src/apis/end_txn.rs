@@ -1,8 +1,10 @@
 //! EndTxn: commits or aborts a transaction. All of it is durable and visible when it is answered.
 
+use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{EndTxnRequest, EndTxnResponse};
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
+use crate::security::acl::{Operation, Resource};
 
 /// PRODUCER_FENCED is understood.
 const FENCED_SINCE: i16 = 2;
@@ -13,6 +15,15 @@ pub(crate) struct EndTxn;
 
 impl Api for EndTxn {
     type Request = EndTxnRequest;
+
+    const ACCESS: Access<EndTxnRequest> = Access::One {
+        operation: Operation::Write,
+        of: |request| Resource::transactional_id(&request.transactional_id),
+        denied: |_| EndTxnResponse {
+            error_code: ErrorCode::TransactionalIdAuthorizationFailed,
+            ..EndTxnResponse::default()
+        },
+    };
 
     async fn handle(context: Context, request: EndTxnRequest) -> EndTxnResponse {
         let producer = (request.producer_id, request.producer_epoch);

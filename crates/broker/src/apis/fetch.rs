@@ -14,9 +14,10 @@ use millstream_protocol::records::batches;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Api, Context, check_leader_epoch};
+use super::{Access, Api, Context, check_leader_epoch};
 use crate::error::log_code;
 use crate::runtime::blocking;
+use crate::security::acl::Operation;
 use crate::topics::Topic;
 
 /// Topic ids instead of names.
@@ -39,6 +40,8 @@ struct Round {
 
 impl Api for Fetch {
     type Request = FetchRequest;
+
+    const ACCESS: Access<FetchRequest> = Access::Each;
 
     async fn handle(context: Context, mut request: FetchRequest) -> FetchResponse {
         let (by_id, now_ms) = (context.version >= IDS_SINCE, context.broker.config.clock.now_ms());
@@ -75,7 +78,10 @@ impl Api for Fetch {
 fn watch_all(context: &Context, request: &FetchRequest) -> Vec<watch::Receiver<i64>> {
     let mut marks = Vec::new();
     for asked in &request.topics {
-        let Ok(topic) = context.topic(&asked.topic, asked.topic_id, context.version >= IDS_SINCE) else { continue };
+        let Ok(topic) = context.topic(Operation::Read, &asked.topic, asked.topic_id, context.version >= IDS_SINCE)
+        else {
+            continue;
+        };
         let partitions = asked.partitions.iter().filter_map(|one| topic.partition(one.partition).ok());
         marks.extend(partitions.map(|partition| {
             let mut mark = partition.watch();
@@ -91,7 +97,7 @@ fn read_all(context: &Context, request: &FetchRequest) -> Round {
     let committed_only = request.isolation_level == READ_COMMITTED;
     let mut round = Round { responses: Vec::new(), bytes: 0, failed: false };
     for asked in &request.topics {
-        let topic = context.topic(&asked.topic, asked.topic_id, context.version >= IDS_SINCE);
+        let topic = context.topic(Operation::Read, &asked.topic, asked.topic_id, context.version >= IDS_SINCE);
         let mut partitions = Vec::new();
         for one in &asked.partitions {
             let result = match &topic {
@@ -211,7 +217,9 @@ fn count(context: &Context, round: &Round) {
         let all = response.partitions.iter().filter_map(|one| one.records.as_deref());
         let records: u64 =
             all.flat_map(batches).map_while(Result::ok).map(|(header, _)| header.record_count.max(0) as u64).sum();
-        if let Ok(topic) = context.topic(&response.topic, response.topic_id, context.version >= IDS_SINCE) {
+        if let Ok(topic) =
+            context.topic(Operation::Read, &response.topic, response.topic_id, context.version >= IDS_SINCE)
+        {
             topic.counters.add_out(records, bytes as u64);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
 };
@@ -9,8 +10,9 @@ use millstream_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalA
 use uuid::Uuid;
 
 use super::describe_configs::{BROKER, TOPIC};
-use super::{Api, Context, words};
+use super::{Access, Api, Context, words};
 use crate::configs::{Kind, Settings, broker, topic};
+use crate::security::acl::{self, Operation};
 use crate::{BrokerError, topics::name};
 
 const SET: i8 = 0;
@@ -22,6 +24,8 @@ pub(crate) struct IncrementalAlterConfigs;
 
 impl Api for IncrementalAlterConfigs {
     type Request = IncrementalAlterConfigsRequest;
+
+    const ACCESS: Access<IncrementalAlterConfigsRequest> = Access::Each;
 
     async fn handle(context: Context, request: IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
         let mut responses = Vec::new();
@@ -64,9 +68,14 @@ pub(super) async fn change_settings(
     let topics = &context.broker.topics;
     match resource_type {
         TOPIC => {
-            name::check_from_client(name)?;
-            let unknown = |_| BrokerError::UnknownTopic(name.to_string());
-            let topic = context.topic(name, Uuid::nil(), false).map_err(unknown)?;
+            let refused = |code| BrokerError::no_topic(code, name);
+            let topic = context.topic(Operation::AlterConfigs, name, Uuid::nil(), false).map_err(|code| {
+                // A name that cannot be is told apart from one that is not there.
+                match (code, name::check_from_client(name)) {
+                    (ErrorCode::UnknownTopicOrPartition, Err(illegal)) => illegal,
+                    _ => refused(code),
+                }
+            })?;
             let change = |own: &Settings| checked(Resource::Topic, own, change(Resource::Topic, own)?);
             match validate_only {
                 true => change(&topic.overrides).map(|_| ()),
@@ -74,6 +83,9 @@ pub(super) async fn change_settings(
             }
         }
         BROKER => {
+            if !context.may(Operation::AlterConfigs, acl::Resource::CLUSTER) {
+                return Err(BrokerError::ClusterDenied);
+            }
             let node_id = context.broker.config.node_id;
             if !name.is_empty() && name != node_id.to_string() {
                 return Err(BrokerError::InvalidRequest(format!("the only broker is {node_id}")));

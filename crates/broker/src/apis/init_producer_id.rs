@@ -3,7 +3,8 @@
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
+use crate::security::acl::{Kind, Operation, Resource};
 
 /// PRODUCER_FENCED is understood.
 const FENCED_SINCE: i16 = 4;
@@ -12,6 +13,8 @@ pub(crate) struct InitProducerId;
 
 impl Api for InitProducerId {
     type Request = InitProducerIdRequest;
+
+    const ACCESS: Access<InitProducerIdRequest> = Access::Each;
 
     async fn handle(context: Context, request: InitProducerIdRequest) -> InitProducerIdResponse {
         match initialize(&context, &request).await {
@@ -33,6 +36,11 @@ async fn initialize(context: &Context, request: &InitProducerIdRequest) -> Resul
         expected => Some(expected),
     };
     let Some(id) = &request.transactional_id else {
+        if !context.may(Operation::IdempotentWrite, Resource::CLUSTER)
+            && !context.may_to_any(Operation::Write, Kind::Topic)
+        {
+            return Err(ErrorCode::ClusterAuthorizationFailed);
+        }
         let taken = context.broker.topics.take_producer_id().await;
         return taken.map(|producer_id| (producer_id, 0)).map_err(|error| {
             tracing::warn!(%error, "no producer id could be given");
@@ -40,6 +48,9 @@ async fn initialize(context: &Context, request: &InitProducerIdRequest) -> Resul
             ErrorCode::CoordinatorNotAvailable
         });
     };
+    if !context.may(Operation::Write, Resource::transactional_id(id)) {
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed);
+    }
     // Two-phase commit by an outer coordinator is switched off, as it is in Kafka unless it is asked for.
     if request.enable_2pc {
         return Err(ErrorCode::TransactionalIdAuthorizationFailed);

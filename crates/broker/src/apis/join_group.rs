@@ -1,10 +1,12 @@
 //! JoinGroup: a member enters its group and waits for the others.
 
+use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::join_group::JoinGroupResponseMember;
 use millstream_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 
-use super::{Api, Context, group_code, own};
+use super::{Access, Api, Context, group_code, own};
 use crate::groups::exchange::Join;
+use crate::security::acl::{Operation, Resource};
 
 /// A dynamic member comes back with the id it is given (KIP-394).
 const KNOWN_MEMBER_ID_SINCE: i16 = 4;
@@ -15,6 +17,15 @@ pub(crate) struct JoinGroup;
 
 impl Api for JoinGroup {
     type Request = JoinGroupRequest;
+
+    const ACCESS: Access<JoinGroupRequest> = Access::One {
+        operation: Operation::Read,
+        of: |request| Resource::group(&request.group_id),
+        denied: |_| JoinGroupResponse {
+            error_code: ErrorCode::GroupAuthorizationFailed,
+            ..JoinGroupResponse::default()
+        },
+    };
 
     async fn handle(context: Context, request: JoinGroupRequest) -> JoinGroupResponse {
         let join = Join {

@@ -4,7 +4,8 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::leave_group::MemberResponse;
 use millstream_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 
-use super::{Api, Context, group_code};
+use super::{Access, Api, Context, group_code};
+use crate::security::acl::{Operation, Resource};
 
 /// Several members in one request.
 const MEMBERS_SINCE: i16 = 3;
@@ -13,6 +14,15 @@ pub(crate) struct LeaveGroup;
 
 impl Api for LeaveGroup {
     type Request = LeaveGroupRequest;
+
+    const ACCESS: Access<LeaveGroupRequest> = Access::One {
+        operation: Operation::Read,
+        of: |request| Resource::group(&request.group_id),
+        denied: |_| LeaveGroupResponse {
+            error_code: ErrorCode::GroupAuthorizationFailed,
+            ..LeaveGroupResponse::default()
+        },
+    };
 
     async fn handle(context: Context, request: LeaveGroupRequest) -> LeaveGroupResponse {
         let leave = |member_id: &str, instance_id: Option<&str>| {

@@ -1,10 +1,12 @@
 //! ListConfigResources: what has a configuration (KIP-1142). Version 0 asked for client metrics alone, of which there are none.
 
+use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::list_config_resources::ConfigResource;
 use millstream_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 
 use super::describe_configs::{BROKER, TOPIC};
-use super::{Api, Context};
+use super::{Access, Api, Context};
+use crate::security::acl::{Operation, Resource};
 
 /// All kinds; before, only client metrics.
 const KINDS_SINCE: i16 = 1;
@@ -13,6 +15,15 @@ pub(crate) struct ListConfigResources;
 
 impl Api for ListConfigResources {
     type Request = ListConfigResourcesRequest;
+
+    const ACCESS: Access<ListConfigResourcesRequest> = Access::One {
+        operation: Operation::DescribeConfigs,
+        of: |_| Resource::CLUSTER,
+        denied: |_| ListConfigResourcesResponse {
+            error_code: ErrorCode::ClusterAuthorizationFailed,
+            ..ListConfigResourcesResponse::default()
+        },
+    };
 
     async fn handle(context: Context, request: ListConfigResourcesRequest) -> ListConfigResourcesResponse {
         let mut config_resources = Vec::new();

@@ -8,9 +8,10 @@ use millstream_protocol::messages::list_offsets::{
 use millstream_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use uuid::Uuid;
 
-use super::{Api, Context, LEADER_EPOCH, check_leader_epoch};
+use super::{Access, Api, Context, LEADER_EPOCH, check_leader_epoch};
 use crate::error::log_code;
 use crate::runtime::blocking;
+use crate::security::acl::Operation;
 
 /// Isolation level of a consumer that reads no open and no aborted transactions: the end is the last stable offset.
 const READ_COMMITTED: i8 = 1;
@@ -29,6 +30,8 @@ pub(crate) struct ListOffsets;
 
 impl Api for ListOffsets {
     type Request = ListOffsetsRequest;
+
+    const ACCESS: Access<ListOffsetsRequest> = Access::Each;
 
     async fn handle(context: Context, request: ListOffsetsRequest) -> ListOffsetsResponse {
         let topics = request.topics.into_iter().map(|topic| {
@@ -69,7 +72,7 @@ fn find(
     committed_only: bool,
     asked: &ListOffsetsPartition,
 ) -> Result<Option<TimestampOffset>, ErrorCode> {
-    let topic = context.topic(name, Uuid::nil(), false)?;
+    let topic = context.topic(Operation::Describe, name, Uuid::nil(), false)?;
     let partition = topic.partition(asked.partition_index).map_err(|error| error.code())?;
     check_leader_epoch(asked.current_leader_epoch)?;
     let at = |offset| Ok(Some(TimestampOffset { offset, timestamp_ms: -1, leader_epoch: LEADER_EPOCH }));

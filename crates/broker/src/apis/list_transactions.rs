@@ -5,7 +5,8 @@ use millstream_protocol::messages::list_transactions::TransactionState;
 use millstream_protocol::messages::{ListTransactionsRequest, ListTransactionsResponse};
 use regex::Regex;
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
+use crate::security::acl::{Operation, Resource};
 use crate::transactions::State;
 
 /// States that Kafka knows and that nothing is in here.
@@ -16,6 +17,8 @@ pub(crate) struct ListTransactions;
 
 impl Api for ListTransactions {
     type Request = ListTransactionsRequest;
+
+    const ACCESS: Access<ListTransactionsRequest> = Access::Each;
 
     async fn handle(context: Context, request: ListTransactionsRequest) -> ListTransactionsResponse {
         let pattern = request.transactional_id_pattern.filter(|pattern| !pattern.is_empty());
@@ -37,6 +40,7 @@ impl Api for ListTransactions {
         let all = context.broker.transactions.list().into_iter().filter(|there| {
             let ids = &request.producer_id_filters;
             !nothing
+                && context.may(Operation::Describe, Resource::transactional_id(&there.id))
                 && (known.is_empty() || known.iter().any(|name| name == there.state.name()))
                 && (ids.is_empty() || ids.contains(&there.producer_id))
                 && (request.duration_filter < 0 || {

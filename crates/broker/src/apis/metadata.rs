@@ -9,7 +9,8 @@ use millstream_protocol::messages::metadata::{
 };
 use millstream_protocol::messages::{MetadataRequest, MetadataResponse};
 
-use super::{Api, Context, LEADER_EPOCH, operations};
+use super::{Access, Api, Context, LEADER_EPOCH, operations};
+use crate::security::acl::{Operation, Resource};
 use crate::topics::{Topic, name};
 
 /// From here on no list asks for all topics; before, an empty one did.
@@ -20,15 +21,18 @@ pub(crate) struct Metadata;
 impl Api for Metadata {
     type Request = MetadataRequest;
 
+    const ACCESS: Access<MetadataRequest> = Access::Each;
+
     async fn handle(context: Context, request: MetadataRequest) -> MetadataResponse {
         let asked = request.topics.filter(|topics| !topics.is_empty() || context.version >= NULL_IS_ALL_SINCE);
-        let topic_operations =
-            if request.include_topic_authorized_operations { operations::TOPIC } else { operations::UNASKED };
         let mut topics = Vec::new();
         match asked {
             None => {
                 let all = context.broker.topics.all();
-                topics.extend(all.iter().filter(|topic| !topic.is_internal()).map(|topic| describe(&context, topic)));
+                let visible = all.iter().filter(|topic| {
+                    !topic.is_internal() && context.may(Operation::Describe, Resource::topic(&topic.name))
+                });
+                topics.extend(visible.map(|topic| describe(&context, topic)));
             }
             Some(asked) => {
                 for one in asked {
@@ -37,7 +41,9 @@ impl Api for Metadata {
             }
         }
         for topic in &mut topics {
-            topic.topic_authorized_operations = topic_operations;
+            let asked = request.include_topic_authorized_operations && topic.error_code.is_ok();
+            let name = topic.name.as_deref().unwrap_or_default();
+            topic.topic_authorized_operations = operations::of(&context, Resource::topic(name), asked);
         }
         let (host, port) = context.address();
         let node_id = context.broker.config.node_id;
@@ -46,10 +52,10 @@ impl Api for Metadata {
             cluster_id: Some(context.broker.log.cluster_id().to_string()),
             controller_id: node_id,
             topics,
-            cluster_authorized_operations: match request.include_cluster_authorized_operations {
-                true => operations::CLUSTER,
-                false => operations::UNASKED,
-            },
+            cluster_authorized_operations: operations::of_cluster(
+                &context,
+                request.include_cluster_authorized_operations,
+            ),
             ..MetadataResponse::default()
         }
     }
@@ -57,7 +63,7 @@ impl Api for Metadata {
 
 async fn find_or_make(context: &Context, asked: MetadataRequestTopic, allowed: bool) -> MetadataResponseTopic {
     let Some(name) = asked.name else {
-        return match context.topic("", asked.topic_id, true) {
+        return match context.topic(Operation::Describe, "", asked.topic_id, true) {
             Ok(topic) => describe(context, &topic),
             Err(error_code) => {
                 MetadataResponseTopic { error_code, topic_id: asked.topic_id, ..MetadataResponseTopic::default() }
@@ -66,8 +72,9 @@ async fn find_or_make(context: &Context, asked: MetadataRequestTopic, allowed: b
     };
     let failed =
         |error_code, name| MetadataResponseTopic { error_code, name: Some(name), ..MetadataResponseTopic::default() };
-    match context.topic(&name, asked.topic_id, false) {
+    match context.topic(Operation::Describe, &name, asked.topic_id, false) {
         Ok(topic) => describe(context, &topic),
+        Err(code @ ErrorCode::TopicAuthorizationFailed) => failed(code, name),
         Err(_) if name::is_internal(&name) => failed(ErrorCode::UnknownTopicOrPartition, name),
         Err(code) => {
             if let Err(error) = name::check(&name) {
@@ -75,6 +82,11 @@ async fn find_or_make(context: &Context, asked: MetadataRequestTopic, allowed: b
             }
             if !allowed || !context.broker.config.auto_create_topics {
                 return failed(code, name);
+            }
+            if !context.may(Operation::Create, Resource::CLUSTER)
+                && !context.may(Operation::Create, Resource::topic(&name))
+            {
+                return failed(ErrorCode::TopicAuthorizationFailed, name);
             }
             match context.broker.topics.ensure(&name, -1, BTreeMap::new()).await {
                 Ok(topic) => describe(context, &topic),

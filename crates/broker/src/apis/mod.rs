@@ -1,5 +1,6 @@
 //! Kafka's APIs, a file each. To add one: write its file, and name it in [`TABLE`], which ApiVersions reads too.
 
+mod acls;
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
@@ -60,6 +61,7 @@ use uuid::Uuid;
 use crate::Broker;
 use crate::configs::listener::Listener;
 use crate::groups::exchange::GroupError;
+use crate::security::acl::{Kind, Operation, Resource};
 use crate::security::session::Session;
 use crate::topics::Topic;
 
@@ -90,6 +92,9 @@ pub(crate) static TABLE: &[Entry] = &[
     entry::<end_txn::EndTxn>(),
     entry::<write_txn_markers::WriteTxnMarkers>(),
     entry::<txn_offset_commit::TxnOffsetCommit>(),
+    entry::<acls::DescribeAcls>(),
+    entry::<acls::CreateAcls>(),
+    entry::<acls::DeleteAcls>(),
     entry::<describe_configs::DescribeConfigs>(),
     entry::<alter_configs::AlterConfigs>(),
     entry::<describe_log_dirs::DescribeLogDirs>(),
@@ -130,8 +135,8 @@ pub(crate) trait Api {
     /// happen in [`Api::handle`] itself, before the future it returns is polled.
     const PIPELINED: bool = false;
 
-    /// Served also to those who have yet to log in.
-    const BEFORE_LOGIN: bool = false;
+    /// Who is answered. Without a default, so that nobody forgets it.
+    const ACCESS: Access<Self::Request>;
 
     /// Whether the client waits for an answer.
     fn is_answered(_request: &Self::Request) -> bool {
@@ -143,6 +148,16 @@ pub(crate) trait Api {
         context: Context,
         request: Self::Request,
     ) -> impl Future<Output = <Self::Request as Request>::Response> + Send + 'static;
+}
+
+/// Who is answered by an API.
+pub(crate) enum Access<R: Request> {
+    /// Everybody, even before they have said who they are.
+    BeforeLogin,
+    /// Who may do this to the one thing that the request is about; anybody else is answered without asking the handler.
+    One { operation: Operation, of: fn(&R) -> Resource<'_>, denied: fn(R) -> R::Response },
+    /// The handler asks for each thing that the request names: [`Context::topic`], [`Context::may`].
+    Each,
 }
 
 type Call = fn(Context, &RequestHeader, &mut Reader<'_>) -> Result<BoxFuture<'static, Option<Frame>>, DecodeError>;
@@ -165,7 +180,7 @@ const fn entry<A: Api>() -> Entry {
         max: *A::VERSIONS.end(),
         advertised_since: A::ADVERTISED_SINCE,
         pipelined: A::PIPELINED,
-        before_login: A::BEFORE_LOGIN,
+        before_login: matches!(A::ACCESS, Access::BeforeLogin),
         call: call::<A>,
     }
 }
@@ -180,6 +195,12 @@ fn call<A: Api>(
     let field = Field { version, flexible: version >= <A::Request as Message>::FLEXIBLE_SINCE, nullable: false };
     let request = <A::Request as Wire>::decode(reader, field)?;
     let is_answered = A::is_answered(&request);
+    if let Access::One { operation, of, denied } = A::ACCESS
+        && !context.may(operation, of(&request))
+    {
+        let response = is_answered.then(|| encode_response(&denied(request), version, correlation_id));
+        return Ok(Box::pin(std::future::ready(response)));
+    }
     let answer = A::handle(context, request);
     Ok(Box::pin(async move {
         let response = answer.await;
@@ -205,15 +226,35 @@ impl Context {
         Broker::address_for(&self.listener, self.local)
     }
 
-    /// The topic that a client names: by its id where the version has ids, otherwise by its name. Internal topics are not there for clients.
-    pub fn topic(&self, name: &str, id: Uuid, by_id: bool) -> Result<Arc<Topic>, ErrorCode> {
+    /// Whether the client may do this.
+    pub fn may(&self, operation: Operation, resource: Resource<'_>) -> bool {
+        let authorizer = &self.broker.security.authorizer;
+        !authorizer.is_on()
+            || authorizer.allows(&self.session.principal(), self.peer.ip().to_canonical(), operation, resource)
+    }
+
+    /// Whether the client may do this to anything of the kind.
+    pub fn may_to_any(&self, operation: Operation, kind: Kind) -> bool {
+        let authorizer = &self.broker.security.authorizer;
+        authorizer.allows_any(&self.session.principal(), self.peer.ip().to_canonical(), operation, kind)
+    }
+
+    /// The topic that a client names in order to do this: by its id where the version has ids, otherwise by its name. Internal topics are
+    /// not there for clients. Whether a topic is there is told only to those who may.
+    pub fn topic(&self, operation: Operation, name: &str, id: Uuid, by_id: bool) -> Result<Arc<Topic>, ErrorCode> {
         let topics = &self.broker.topics;
-        let (found, error) = if by_id {
-            (topics.get_by_id(id), ErrorCode::UnknownTopicId)
-        } else {
-            (topics.get(name), ErrorCode::UnknownTopicOrPartition)
-        };
-        found.filter(|topic| !topic.is_internal()).ok_or(error)
+        let visible = |topic: &Arc<Topic>| !topic.is_internal();
+        if by_id {
+            let found = topics.get_by_id(id).filter(visible).ok_or(ErrorCode::UnknownTopicId)?;
+            return match self.may(operation, Resource::topic(&found.name)) {
+                true => Ok(found),
+                false => Err(ErrorCode::TopicAuthorizationFailed),
+            };
+        }
+        if !self.may(operation, Resource::topic(name)) {
+            return Err(ErrorCode::TopicAuthorizationFailed);
+        }
+        topics.get(name).filter(visible).ok_or(ErrorCode::UnknownTopicOrPartition)
     }
 }
 
@@ -222,16 +263,50 @@ pub(crate) use api_versions::response as unsupported_api_versions;
 /// Leader epoch of every partition: one node, one leader, for ever.
 pub(crate) const LEADER_EPOCH: i32 = 0;
 
-/// What may be done, as bits, where a client asks for it: everything, since there is no authorizer.
+/// What the client may do to a thing, as bits, where it asks for that.
 pub(crate) mod operations {
-    /// Topic: read, write, create, delete, alter, describe, describe and alter configurations.
-    pub const TOPIC: i32 = 0b1101_1111_1000;
-    /// Cluster: create, alter, describe, cluster action, describe and alter configurations, idempotent write.
-    pub const CLUSTER: i32 = 0b1_1111_1010_0000;
-    /// Group: read, delete, describe, describe and alter configurations.
-    pub const GROUP: i32 = 0b1101_0100_1000;
+    use super::{Context, Kind, Operation, Resource};
+
     /// Nobody asked.
     pub const UNASKED: i32 = i32::MIN;
+
+    /// What can be done to a topic …
+    const TOPIC: &[Operation] = {
+        use Operation::*;
+        &[Read, Write, Create, Delete, Alter, Describe, DescribeConfigs, AlterConfigs]
+    };
+    /// … to the cluster …
+    const CLUSTER: &[Operation] = {
+        use Operation::*;
+        &[Create, Alter, Describe, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite]
+    };
+    /// … and to a group.
+    const GROUP: &[Operation] = {
+        use Operation::*;
+        &[Read, Delete, Describe, DescribeConfigs, AlterConfigs]
+    };
+
+    /// The bits of a thing, if somebody asked.
+    pub fn of(context: &Context, resource: Resource<'_>, asked: bool) -> i32 {
+        if !asked {
+            return UNASKED;
+        }
+        let all = match resource.kind {
+            Kind::Topic => TOPIC,
+            Kind::Group => GROUP,
+            _ => CLUSTER,
+        };
+        let allowed = all.iter().filter(|operation| context.may(**operation, resource));
+        allowed.fold(0, |bits, operation| bits | 1 << operation.code())
+    }
+
+    /// The cluster's bits, if somebody asked: none for those who may not describe it.
+    pub fn of_cluster(context: &Context, asked: bool) -> i32 {
+        match asked && !context.may(Operation::Describe, Resource::CLUSTER) {
+            true => 0,
+            false => of(context, Resource::CLUSTER, asked),
+        }
+    }
 }
 
 /// Holds a client's idea of the leader epoch against ours.
@@ -307,13 +382,5 @@ mod tests {
         for entry in TABLE {
             assert!(entry.advertised_since <= entry.min && entry.min <= entry.max, "{}", entry.key.name());
         }
-    }
-
-    #[test]
-    fn operations_are_kafkas_bits() {
-        let bits = |all: &[u32]| all.iter().fold(0, |sum, bit| sum | 1 << bit);
-        assert_eq!(operations::TOPIC, bits(&[3, 4, 5, 6, 7, 8, 10, 11]));
-        assert_eq!(operations::CLUSTER, bits(&[5, 7, 8, 9, 10, 11, 12]));
-        assert_eq!(operations::GROUP, bits(&[3, 6, 8, 10, 11]));
     }
 }

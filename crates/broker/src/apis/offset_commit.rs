@@ -4,8 +4,9 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::offset_commit::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use millstream_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
-use super::{Api, Context, commit_code};
+use super::{Access, Api, Context, commit_code};
 use crate::groups::coordinator::{Commit, Committer};
+use crate::security::acl::{Operation, Resource};
 
 /// Topic ids instead of names.
 const IDS_SINCE: i16 = 10;
@@ -15,11 +16,17 @@ pub(crate) struct OffsetCommit;
 impl Api for OffsetCommit {
     type Request = OffsetCommitRequest;
 
+    const ACCESS: Access<OffsetCommitRequest> = Access::One {
+        operation: Operation::Read,
+        of: |request| Resource::group(&request.group_id),
+        denied: refused_all,
+    };
+
     async fn handle(context: Context, request: OffsetCommitRequest) -> OffsetCommitResponse {
         let mut commits = Vec::new();
         let mut topics = Vec::new();
         for asked in request.topics {
-            let topic = context.topic(&asked.name, asked.topic_id, context.version >= IDS_SINCE);
+            let topic = context.topic(Operation::Read, &asked.name, asked.topic_id, context.version >= IDS_SINCE);
             let mut partitions = Vec::new();
             for one in asked.partitions {
                 let metadata = one.committed_metadata.unwrap_or_default();
@@ -56,4 +63,16 @@ impl Api for OffsetCommit {
         }
         OffsetCommitResponse { topics, ..OffsetCommitResponse::default() }
     }
+}
+
+fn refused_all(request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|one| OffsetCommitResponsePartition {
+            partition_index: one.partition_index,
+            error_code: ErrorCode::GroupAuthorizationFailed,
+        });
+        let partitions = partitions.collect();
+        OffsetCommitResponseTopic { name: topic.name, topic_id: topic.topic_id, partitions }
+    });
+    OffsetCommitResponse { topics: topics.collect(), ..OffsetCommitResponse::default() }
 }

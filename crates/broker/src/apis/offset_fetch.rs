@@ -10,8 +10,9 @@ use millstream_protocol::messages::offset_fetch::{
 use millstream_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use uuid::Uuid;
 
-use super::{Api, Context, group_code};
+use super::{Access, Api, Context, group_code};
 use crate::groups::record::OffsetRecord;
+use crate::security::acl::{Operation, Resource};
 
 /// Several groups in one request.
 const GROUPS_SINCE: i16 = 8;
@@ -23,12 +24,21 @@ pub(crate) struct OffsetFetch;
 impl Api for OffsetFetch {
     type Request = OffsetFetchRequest;
 
+    const ACCESS: Access<OffsetFetchRequest> = Access::Each;
+
     async fn handle(context: Context, request: OffsetFetchRequest) -> OffsetFetchResponse {
         if context.version >= GROUPS_SINCE {
             let require_stable = request.require_stable;
             let groups = request.groups.into_iter().map(|group| one_group(&context, require_stable, group)).collect();
             return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
         }
+        if !context.may(Operation::Describe, Resource::group(&request.group_id)) {
+            return OffsetFetchResponse {
+                error_code: ErrorCode::GroupAuthorizationFailed,
+                ..OffsetFetchResponse::default()
+            };
+        }
+        let asks_for_all = request.topics.is_none();
         let names: Option<Vec<(String, i32)>> = request.topics.map(|topics| {
             let each = topics.into_iter();
             each.flat_map(|topic| topic.partition_indexes.into_iter().map(move |index| (topic.name.clone(), index)))
@@ -37,14 +47,18 @@ impl Api for OffsetFetch {
         let mut topics: BTreeMap<String, Vec<OffsetFetchResponsePartition>> = BTreeMap::new();
         let unstable = unstable(&context, request.require_stable, &request.group_id);
         for (name, found) in context.broker.groups.offsets(&request.group_id, names.as_deref()) {
-            let (error_code, found) = stable(&unstable, &name, found);
+            let is_allowed = context.may(Operation::Describe, Resource::topic(&name.0));
+            if asks_for_all && !is_allowed {
+                continue;
+            }
+            let (error_code, found) = stable(&unstable, &name, found.filter(|_| is_allowed));
             let (topic, partition_index) = name;
             topics.entry(topic).or_default().push(OffsetFetchResponsePartition {
                 partition_index,
                 committed_offset: found.offset,
                 committed_leader_epoch: found.leader_epoch,
                 metadata: Some(found.metadata),
-                error_code,
+                error_code: if is_allowed { error_code } else { ErrorCode::TopicAuthorizationFailed },
             });
         }
         let topics = topics.into_iter().map(|(name, partitions)| OffsetFetchResponseTopic { name, partitions });
@@ -72,6 +86,13 @@ fn stable(
 fn one_group(context: &Context, require_stable: bool, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
     let unstable = unstable(context, require_stable, &asked.group_id);
     let by_id = context.version >= IDS_SINCE;
+    if !context.may(Operation::Describe, Resource::group(&asked.group_id)) {
+        return OffsetFetchResponseGroup {
+            group_id: asked.group_id,
+            error_code: ErrorCode::GroupAuthorizationFailed,
+            ..OffsetFetchResponseGroup::default()
+        };
+    }
     let (member_id, epoch) = (asked.member_id.as_deref().unwrap_or_default(), asked.member_epoch);
     if let Err(error) = context.broker.groups.check_reader(&asked.group_id, member_id, epoch) {
         let error_code = group_code(error);
@@ -99,7 +120,12 @@ fn one_group(context: &Context, require_stable: bool, asked: OffsetFetchRequestG
         Some(names) => {
             for one in names {
                 let name = match by_id {
-                    true => context.topic("", one.topic_id, true).map(|topic| topic.name.to_string()),
+                    true => {
+                        context.topic(Operation::Describe, "", one.topic_id, true).map(|topic| topic.name.to_string())
+                    }
+                    false if !context.may(Operation::Describe, Resource::topic(&one.name)) => {
+                        Err(ErrorCode::TopicAuthorizationFailed)
+                    }
                     false => Ok(one.name.clone()),
                 };
                 let partitions = match name {
@@ -129,6 +155,9 @@ fn one_group(context: &Context, require_stable: bool, asked: OffsetFetchRequestG
                 by_topic.entry(name.0.clone()).or_default().push((name, found));
             }
             for (name, found) in by_topic {
+                if !context.may(Operation::Describe, Resource::topic(&name)) {
+                    continue;
+                }
                 let topic_id = context.broker.topics.get(&name).map_or(Uuid::nil(), |topic| topic.id);
                 if by_id && topic_id.is_nil() {
                     continue;

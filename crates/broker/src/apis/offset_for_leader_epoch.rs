@@ -7,12 +7,15 @@ use millstream_protocol::messages::offset_for_leader_epoch::{
 use millstream_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 use uuid::Uuid;
 
-use super::{Api, Context, LEADER_EPOCH, check_leader_epoch};
+use super::{Access, Api, Context, LEADER_EPOCH, check_leader_epoch};
+use crate::security::acl::Operation;
 
 pub(crate) struct OffsetForLeaderEpoch;
 
 impl Api for OffsetForLeaderEpoch {
     type Request = OffsetForLeaderEpochRequest;
+
+    const ACCESS: Access<OffsetForLeaderEpochRequest> = Access::Each;
 
     async fn handle(context: Context, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
         let topics = request.topics.into_iter().map(|topic| {
@@ -37,7 +40,7 @@ impl Api for OffsetForLeaderEpoch {
 }
 
 fn find(context: &Context, name: &str, asked: &OffsetForLeaderPartition) -> Result<Option<i64>, ErrorCode> {
-    let topic = context.topic(name, Uuid::nil(), false)?;
+    let topic = context.topic(Operation::Describe, name, Uuid::nil(), false)?;
     let partition = topic.partition(asked.partition).map_err(|error| error.code())?;
     check_leader_epoch(asked.current_leader_epoch)?;
     Ok((asked.leader_epoch == LEADER_EPOCH).then(|| partition.high_watermark()))

@@ -11,9 +11,10 @@ use millstream_protocol::messages::{Message, ProduceRequest, ProduceResponse};
 use millstream_protocol::records::{BatchHeader, Codec, set_log_append_time, validate};
 use uuid::Uuid;
 
-use super::{Api, Context, LEADER_EPOCH, words};
+use super::{Access, Api, Context, LEADER_EPOCH, words};
 use crate::BrokerError;
 use crate::error::log_code;
+use crate::security::acl::{Operation, Resource};
 use crate::stats::TopicCounters;
 use crate::topics::{Topic, name};
 use crate::transactions::Coordinator;
@@ -45,6 +46,8 @@ impl Refusal {
 impl Api for Produce {
     type Request = ProduceRequest;
 
+    const ACCESS: Access<ProduceRequest> = Access::Each;
+
     const VERSIONS: std::ops::RangeInclusive<i16> = ProduceRequest::VERSIONS;
     const ADVERTISED_SINCE: i16 = 0;
     const PIPELINED: bool = true;
@@ -57,13 +60,21 @@ impl Api for Produce {
     fn handle(context: Context, request: ProduceRequest) -> impl Future<Output = ProduceResponse> + Send + 'static {
         let acks = request.acks;
         let transactional_id = request.transactional_id.as_deref();
+        let may_take_part =
+            transactional_id.is_none_or(|id| context.may(Operation::Write, Resource::transactional_id(id)));
         let mut topics = Vec::with_capacity(request.topic_data.len().min(64));
         for topic in request.topic_data {
             let (name, id) = (topic.name, topic.topic_id);
             let partitions: Vec<_> = topic
                 .partition_data
                 .into_iter()
-                .map(|data| (data.index, append(&context, acks, transactional_id, &name, id, data)))
+                .map(|data| match may_take_part {
+                    true => (data.index, append(&context, acks, transactional_id, &name, id, data)),
+                    false => {
+                        let code = ErrorCode::TransactionalIdAuthorizationFailed;
+                        (data.index, Err(Refusal { code, words: None }))
+                    }
+                })
                 .collect();
             topics.push((name, id, partitions));
         }
@@ -148,9 +159,10 @@ fn append(
             &format!("topic {name} is internal: names beginning with '__' are"),
         ));
     }
-    let topic = context
-        .topic(name, id, context.version >= IDS_SINCE)
-        .map_err(|code| Refusal::new(code, &BrokerError::UnknownTopic(name.to_string())))?;
+    let topic = context.topic(Operation::Write, name, id, context.version >= IDS_SINCE).map_err(|code| match code {
+        ErrorCode::TopicAuthorizationFailed => Refusal { code, words: None },
+        code => Refusal::new(code, &BrokerError::UnknownTopic(name.to_string())),
+    })?;
     let partition = topic.partition(data.index).map_err(|error| Refusal::new(error.code(), &error))?;
     let mut records = data.records.unwrap_or_default();
     let now_ms = context.broker.config.clock.now_ms();

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{SaslAuthenticateRequest, SaslAuthenticateResponse};
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
 
 pub(crate) struct SaslAuthenticate;
 
 impl Api for SaslAuthenticate {
     type Request = SaslAuthenticateRequest;
 
-    const BEFORE_LOGIN: bool = true;
+    const ACCESS: Access<SaslAuthenticateRequest> = Access::BeforeLogin;
 
     async fn handle(context: Context, request: SaslAuthenticateRequest) -> SaslAuthenticateResponse {
         match context.session.step(&context.broker, &request.auth_bytes).await {

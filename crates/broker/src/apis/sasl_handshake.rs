@@ -3,14 +3,14 @@
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{SaslHandshakeRequest, SaslHandshakeResponse};
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
 
 pub(crate) struct SaslHandshake;
 
 impl Api for SaslHandshake {
     type Request = SaslHandshakeRequest;
 
-    const BEFORE_LOGIN: bool = true;
+    const ACCESS: Access<SaslHandshakeRequest> = Access::BeforeLogin;
 
     async fn handle(context: Context, request: SaslHandshakeRequest) -> SaslHandshakeResponse {
         let chosen = context.session.handshake(&request.mechanism, context.version);

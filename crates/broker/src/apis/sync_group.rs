@@ -1,14 +1,25 @@
 //! SyncGroup: a member waits for its assignment; the leader brings everybody's.
 
+use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 
-use super::{Api, Context, group_code, own};
+use super::{Access, Api, Context, group_code, own};
 use crate::groups::exchange::Sync;
+use crate::security::acl::{Operation, Resource};
 
 pub(crate) struct SyncGroup;
 
 impl Api for SyncGroup {
     type Request = SyncGroupRequest;
+
+    const ACCESS: Access<SyncGroupRequest> = Access::One {
+        operation: Operation::Read,
+        of: |request| Resource::group(&request.group_id),
+        denied: |_| SyncGroupResponse {
+            error_code: ErrorCode::GroupAuthorizationFailed,
+            ..SyncGroupResponse::default()
+        },
+    };
 
     async fn handle(context: Context, request: SyncGroupRequest) -> SyncGroupResponse {
         let sync = Sync {

@@ -7,8 +7,9 @@ use millstream_protocol::messages::txn_offset_commit::{
 use millstream_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use uuid::Uuid;
 
-use super::{Api, Context, group_code};
+use super::{Access, Api, Context, group_code};
 use crate::groups::coordinator::Committer;
+use crate::security::acl::{Operation, Resource};
 use crate::transactions::PendingOffset;
 use crate::transactions::coordinator::{Joining, OffsetsRefused};
 
@@ -22,16 +23,27 @@ pub(crate) struct TxnOffsetCommit;
 impl Api for TxnOffsetCommit {
     type Request = TxnOffsetCommitRequest;
 
+    const ACCESS: Access<TxnOffsetCommitRequest> = Access::One {
+        operation: Operation::Write,
+        of: |request| Resource::transactional_id(&request.transactional_id),
+        denied: |request| refused_all(request, ErrorCode::TransactionalIdAuthorizationFailed),
+    };
+
     async fn handle(context: Context, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+        if !context.may(Operation::Read, Resource::group(&request.group_id)) {
+            return refused_all(request, ErrorCode::GroupAuthorizationFailed);
+        }
         let mut offsets = Vec::new();
         let mut topics = Vec::new();
         for asked in request.topics {
-            let topic = context.topic(&asked.name, Uuid::nil(), false);
+            let topic = context.topic(Operation::Read, &asked.name, Uuid::nil(), false);
             let mut partitions = Vec::new();
             for one in asked.partitions {
                 let metadata = one.committed_metadata.unwrap_or_default();
                 let there = topic.as_ref().is_ok_and(|topic| topic.partition(one.partition_index).is_ok());
-                let error_code = if !there {
+                let error_code = if let Err(code @ ErrorCode::TopicAuthorizationFailed) = &topic {
+                    *code
+                } else if !there {
                     ErrorCode::UnknownTopicOrPartition
                 } else if metadata.len() > context.broker.config.offset_metadata_bytes_max {
                     ErrorCode::OffsetMetadataTooLarge
@@ -77,4 +89,14 @@ impl Api for TxnOffsetCommit {
         }
         TxnOffsetCommitResponse { topics, ..TxnOffsetCommitResponse::default() }
     }
+}
+
+fn refused_all(request: TxnOffsetCommitRequest, error_code: ErrorCode) -> TxnOffsetCommitResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter();
+        let partitions =
+            partitions.map(|one| TxnOffsetCommitResponsePartition { partition_index: one.partition_index, error_code });
+        TxnOffsetCommitResponseTopic { partitions: partitions.collect(), name: topic.name }
+    });
+    TxnOffsetCommitResponse { topics: topics.collect(), ..TxnOffsetCommitResponse::default() }
 }

@@ -4,8 +4,9 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::update_features::UpdatableFeatureResult;
 use millstream_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
 use crate::features::FEATURES;
+use crate::security::acl::{Operation, Resource};
 
 /// One answer for all; before, one each.
 const AT_ONCE_SINCE: i16 = 2;
@@ -14,6 +15,15 @@ pub(crate) struct UpdateFeatures;
 
 impl Api for UpdateFeatures {
     type Request = UpdateFeaturesRequest;
+
+    const ACCESS: Access<UpdateFeaturesRequest> = Access::One {
+        operation: Operation::Alter,
+        of: |_| Resource::CLUSTER,
+        denied: |_| UpdateFeaturesResponse {
+            error_code: ErrorCode::ClusterAuthorizationFailed,
+            ..UpdateFeaturesResponse::default()
+        },
+    };
 
     async fn handle(context: Context, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse {
         let refused = |feature: &str, level: i16| match FEATURES.iter().find(|known| known.name == feature) {

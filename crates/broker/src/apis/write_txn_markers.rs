@@ -9,13 +9,16 @@ use millstream_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersRespo
 use millstream_protocol::records::EndMarker;
 use uuid::Uuid;
 
-use super::{Api, Context};
+use super::{Access, Api, Context};
 use crate::error::log_code;
+use crate::security::acl::{Operation, Resource};
 
 pub(crate) struct WriteTxnMarkers;
 
 impl Api for WriteTxnMarkers {
     type Request = WriteTxnMarkersRequest;
+
+    const ACCESS: Access<WriteTxnMarkersRequest> = Access::Each;
 
     async fn handle(context: Context, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
         let mut markers = Vec::new();
@@ -43,7 +46,11 @@ impl Api for WriteTxnMarkers {
 }
 
 async fn write(context: &Context, name: &str, number: i32, marker: EndMarker) -> Result<(), ErrorCode> {
-    let topic = context.topic(name, Uuid::nil(), false)?;
+    // An administrator may alter the cluster, another broker acts on it.
+    if !context.may(Operation::Alter, Resource::CLUSTER) && !context.may(Operation::ClusterAction, Resource::CLUSTER) {
+        return Err(ErrorCode::ClusterAuthorizationFailed);
+    }
+    let topic = context.topic(Operation::Describe, name, Uuid::nil(), false)?;
     let partition = topic.partition(number).map_err(|error| error.code())?;
     if marker.producer_id < 0 || marker.producer_epoch < 0 {
         return Err(ErrorCode::InvalidRequest);

@@ -68,6 +68,8 @@ const ONE: &str = "A single node keeps one copy.";
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("advertised.listeners", Kind::List(&[]), "", Use::Start, "Where clients connect to, for each listener; what is not named: where they came in."),
+    key("allow.everyone.if.no.acl.found", Kind::Boolean, "false", Use::Start, "With an authorizer: what no rule speaks of is open to everybody."),
+    key("authorizer.class.name", Kind::Choice(&["", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"]), "", Use::Start, "Switches the authorizer on: then nobody may do what no rule (ACL) allows."),
     key("auto.create.topics.enable", Kind::Boolean, "true", field!(auto_create_topics), "A topic that a client asks for is made."),
     key("background.threads", Kind::Int(1), "10", Use::NoEffect, NO_EFFECT),
     key("broker.id", Kind::Int(0), "1", field!(node_id), "The node's number; node.id is its other name."),
@@ -134,6 +136,7 @@ pub const KEYS: &[Key] = &[
     key("ssl.keystore.type", Kind::Exactly("PEM"), "PEM", Use::NoEffect, "Certificates are read from PEM files."),
     without("ssl.truststore.location", Kind::String, Use::Start, "Authorities of clients' certificates in a PEM file; read again when it changes."),
     key("ssl.truststore.type", Kind::Exactly("PEM"), "PEM", Use::NoEffect, "Certificates are read from PEM files."),
+    key("super.users", Kind::String, "", Use::Start, "Who may do everything: User:NAME, semicolons between."),
     key("transaction.abort.timed.out.transaction.cleanup.interval.ms", Kind::Int(1), "10000", field!(transaction_abort_check_interval_ms), "How often transactions are looked at whose time is up."),
     key("transaction.max.timeout.ms", Kind::Int(1), "900000", field!(transaction_max_timeout_ms), "Longest time-out that a transactional producer may ask for."),
     key("transaction.state.log.min.isr", Kind::Int(1), "2", Use::NoEffect, ONE),

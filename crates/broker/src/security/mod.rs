@@ -3,10 +3,13 @@
 //! ```text
 //! socket → transport.rs: TLS or none → session.rs: SASL, the principal → every request carries its session
 //! users.rs: credentials as records of `__metadata`       backoff.rs: failed log-ins wait
+//! acl.rs: rules                                          authorizer.rs: what they come to
 //! ```
 //!
 //! A `Door` says what is asked of whoever comes in by a listener.
 
+pub(crate) mod acl;
+mod authorizer;
 mod backoff;
 pub mod certificate;
 mod distinguished_name;
@@ -26,6 +29,7 @@ use parking_lot::Mutex;
 use crate::configs::listener::{Listener, Protocol};
 use crate::topics::Topics;
 use crate::{BrokerConfig, BrokerError};
+use authorizer::Authorizer;
 use backoff::Backoff;
 use users::Users;
 
@@ -70,6 +74,7 @@ impl fmt::Display for Principal {
 pub(crate) struct Security {
     pub users: Users,
     pub backoff: Mutex<Backoff>,
+    pub authorizer: Authorizer,
     /// By the listeners' names.
     doors: BTreeMap<String, Arc<Door>>,
 }
@@ -86,7 +91,8 @@ impl Security {
             }
             doors.insert(listener.name, Arc::new(door));
         }
-        Ok(Security { users, backoff: Mutex::default(), doors })
+        let authorizer = Authorizer::open(topics.clone(), config)?;
+        Ok(Security { users, backoff: Mutex::default(), authorizer, doors })
     }
 
     /// The door of a listener; `None`: it is to be secured, and the configuration does not know it.
