@@ -166,7 +166,6 @@ async fn refusal(c: &mut Connection, key: ApiKey) -> Option<Vec<ErrorCode>> {
             let topics = vec![write_txn_markers::WritableTxnMarkerTopic {
                 name: name(),
                 partition_indexes: vec![0],
-                ..Default::default()
             }];
             let markers = vec![write_txn_markers::WritableTxnMarker { topics, ..Default::default() }];
             let answer = c.call(1, WriteTxnMarkersRequest { markers }).await;
@@ -175,7 +174,7 @@ async fn refusal(c: &mut Connection, key: ApiKey) -> Option<Vec<ErrorCode>> {
         ApiKey::TxnOffsetCommit => {
             let partitions = vec![txn_offset_commit::TxnOffsetCommitRequestPartition::default()];
             let topics =
-                vec![txn_offset_commit::TxnOffsetCommitRequestTopic { name: name(), partitions, ..Default::default() }];
+                vec![txn_offset_commit::TxnOffsetCommitRequestTopic { name: name(), partitions }];
             let request = TxnOffsetCommitRequest { group_id: group(), topics, ..Default::default() };
             Some(vec![c.call(3, request).await.topics[0].partitions[0].error_code])
         }
