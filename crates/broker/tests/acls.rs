@@ -163,18 +163,14 @@ async fn refusal(c: &mut Connection, key: ApiKey) -> Option<Vec<ErrorCode>> {
         ApiKey::AddOffsetsToTxn => Some(vec![c.call(3, AddOffsetsToTxnRequest::default()).await.error_code]),
         ApiKey::EndTxn => Some(vec![c.call(3, EndTxnRequest::default()).await.error_code]),
         ApiKey::WriteTxnMarkers => {
-            let topics = vec![write_txn_markers::WritableTxnMarkerTopic {
-                name: name(),
-                partition_indexes: vec![0],
-            }];
+            let topics = vec![write_txn_markers::WritableTxnMarkerTopic { name: name(), partition_indexes: vec![0] }];
             let markers = vec![write_txn_markers::WritableTxnMarker { topics, ..Default::default() }];
             let answer = c.call(1, WriteTxnMarkersRequest { markers }).await;
             Some(vec![answer.markers[0].topics[0].partitions[0].error_code])
         }
         ApiKey::TxnOffsetCommit => {
             let partitions = vec![txn_offset_commit::TxnOffsetCommitRequestPartition::default()];
-            let topics =
-                vec![txn_offset_commit::TxnOffsetCommitRequestTopic { name: name(), partitions }];
+            let topics = vec![txn_offset_commit::TxnOffsetCommitRequestTopic { name: name(), partitions }];
             let request = TxnOffsetCommitRequest { group_id: group(), topics, ..Default::default() };
             Some(vec![c.call(3, request).await.topics[0].partitions[0].error_code])
         }
