@@ -9,7 +9,7 @@ pub mod stop;
 
 use clap::{Args, ValueEnum};
 use millstream_client::{Client, Consumer, ConsumerOptions, Fetched};
-use millstream_protocol::records::Scratch;
+use millstream_protocol::records::{Scratch, batches};
 
 use self::filter::Filter;
 use self::group::Position;
@@ -146,6 +146,11 @@ impl Session<'_> {
             *left = left.map(|left| left - 1);
         })?;
         screen.out.write_all(line)?;
+        if *left != Some(0) {
+            // Also past a transaction's marker: with it unread, the group would stay behind for ever.
+            let read = batches(&fetched.batches).filter_map(Result::ok).last().map(|(header, _)| header.next_offset());
+            next = next.max(read.map_or(next, |read| end.map_or(read, |end| read.min(end))));
+        }
         Ok(next)
     }
 }
