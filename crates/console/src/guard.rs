@@ -43,7 +43,7 @@ impl Hosts {
         if !self.admits(host) {
             return Err(format!(
                 "this page does not answer to the name {host:?}: open it by the address it is bound to, \
-                 or add the name to the console's allowed hosts"
+                 or allow the name with --http-name"
             ));
         }
         if let Some(origin) = headers.get(header::ORIGIN) {

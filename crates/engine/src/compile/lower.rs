@@ -351,7 +351,10 @@ fn source_label(relation: &Relation) -> String {
     match &relation.kind {
         RelationKind::Kafka(options) => {
             let topics = ["subscribe", "subscribepattern", "assign"].iter().find_map(|name| options.get(*name));
-            format!("{}: topic {}", relation.name, topics.map_or("?", String::as_str))
+            match topics.map_or("?", String::as_str) {
+                topic if topic == relation.name => format!("topic {topic}"),
+                topic => format!("{}: topic {topic}", relation.name),
+            }
         }
         RelationKind::Files { location, .. } => format!("{}: files {location}", relation.name),
         RelationKind::Table(table) => format!("{}: table {table}", relation.name),
