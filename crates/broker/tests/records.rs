@@ -10,7 +10,7 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use millstream_protocol::messages::offset_for_leader_epoch::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use millstream_protocol::messages::*;
-use millstream_protocol::records::ProducerStamp;
+use millstream_protocol::records::{BatchBuilder, Codec, ProducerStamp, batches};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_produced_is_fetched_with_every_acks() {
@@ -217,6 +217,27 @@ async fn offsets_are_found_by_time_and_place() {
     let request = OffsetForLeaderEpochRequest { topics, ..OffsetForLeaderEpochRequest::default() };
     let response = client.call(4, request).await;
     assert_eq!(response.topics[0].partitions[0].end_offset, 3);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_stores_batches_with_the_codec_it_asks_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    let codecs = ["uncompressed", "gzip", "snappy", "lz4", "zstd"];
+    for (name, codec) in codecs.into_iter().zip(Codec::ALL) {
+        client.create(name, 1, &[("compression.type", name)]).await;
+        for sent in Codec::ALL {
+            let mut builder = BatchBuilder::new(sent);
+            (0..3).for_each(|i| builder.push(1_700_000_000_000 + i, None, Some(b"value"), &[]));
+            let batch = builder.finish().expect("there are records");
+            assert_eq!(client.produce(name, -1, batch).await.error_code, ErrorCode::None);
+        }
+        let bytes = server.broker.read(name, 0, 0, 1 << 20).await.expect("it reads");
+        assert!(batches(&bytes).all(|batch| batch.expect("whole batches").0.codec() == Ok(codec)), "{name}");
+        assert_eq!(values(&bytes).len(), 15);
+    }
     server.stop().await;
 }
 

@@ -43,6 +43,10 @@ impl Api for DeleteRecords {
 fn delete(context: &Context, name: &str, asked: &DeleteRecordsPartition) -> Result<i64, ErrorCode> {
     let topic = context.topic(Operation::Delete, name, Uuid::nil(), false)?;
     let partition = topic.partition(asked.partition_index).map_err(|error| error.code())?;
+    // What is kept by its keys is not deleted by its offsets.
+    if !topic.config.deletes() {
+        return Err(ErrorCode::PolicyViolation);
+    }
     if asked.offset < -1 {
         return Err(ErrorCode::OffsetOutOfRange);
     }

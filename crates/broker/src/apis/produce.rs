@@ -8,7 +8,7 @@ use millstream_log::{Ack, Append, Appended};
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceResponse};
 use millstream_protocol::messages::{Message, ProduceRequest, ProduceResponse};
-use millstream_protocol::records::{BatchHeader, Codec, set_log_append_time, validate};
+use millstream_protocol::records::{BatchHeader, Codec, recompress, set_log_append_time, validate};
 use uuid::Uuid;
 
 use super::{Access, Api, Context, LEADER_EPOCH, words};
@@ -167,6 +167,10 @@ fn append(
     let mut records = data.records.unwrap_or_default();
     let now_ms = context.broker.config.clock.now_ms();
     let header = check(context.version, &topic, &records, now_ms)?;
+    if let Some(codec) = topic.codec.filter(|codec| header.codec() != Ok(*codec)) {
+        records = recompress(&records, codec).map_err(|error| Refusal::new(error.error_code(), &error))?;
+        check_size(&topic, &records)?;
+    }
     let mut append_time_ms = -1;
     if topic.log_append_time {
         append_time_ms = now_ms;
@@ -225,15 +229,7 @@ fn check(version: i16, topic: &Topic, records: &Bytes, now_ms: i64) -> Result<Ba
         return Err(Refusal::new(ErrorCode::InvalidRecord, &why));
     };
     let header = batch.header;
-    if records.len() > topic.batch_bytes_max {
-        let why = format!(
-            "a batch of {} bytes; max.message.bytes of topic {} is {}",
-            records.len(),
-            topic.name,
-            topic.batch_bytes_max
-        );
-        return Err(Refusal::new(ErrorCode::MessageTooLarge, &why));
-    }
+    check_size(topic, records)?;
     if version < ZSTD_SINCE && header.codec().is_ok_and(|codec| codec == Codec::Zstd) {
         return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, &"zstd needs a client that speaks Produce 7"));
     }
@@ -248,6 +244,15 @@ fn check(version: i16, topic: &Topic, records: &Bytes, now_ms: i64) -> Result<Ba
         return Err(Refusal::new(ErrorCode::InvalidTimestamp, &why));
     }
     Ok(header)
+}
+
+fn check_size(topic: &Topic, records: &Bytes) -> Result<(), Refusal> {
+    if records.len() <= topic.batch_bytes_max {
+        return Ok(());
+    }
+    let (bytes, most) = (records.len(), topic.batch_bytes_max);
+    let why = format!("a batch of {bytes} bytes; max.message.bytes of topic {} is {most}", topic.name);
+    Err(Refusal::new(ErrorCode::MessageTooLarge, &why))
 }
 
 fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {

@@ -1,6 +1,8 @@
 //! What can be said about a topic, and what holds if nothing is said.
 
 use std::collections::BTreeMap;
+
+use millstream_protocol::records::Codec;
 use std::sync::Arc;
 
 use super::{Kind, VALUE_BYTES_MAX, broker, nearest};
@@ -38,11 +40,11 @@ const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "prod
 pub const KEYS: &[Key] = &[
     key("cleanup.policy", "log.cleanup.policy", Kind::List(&["delete", "compact"]), "delete",
         "delete: old segments are removed by time and size. A topic with compact keeps everything for now: compaction is not there yet."),
-    key("compression.gzip.level", "compression.gzip.level", Kind::Int(-1), "-1", "Kept for clients; batches are stored as they were sent."),
-    key("compression.lz4.level", "compression.lz4.level", Kind::Int(1), "9", "Kept for clients; batches are stored as they were sent."),
+    key("compression.gzip.level", "compression.gzip.level", Kind::Int(-1), "-1", "Kept for clients; the level is the library's default."),
+    key("compression.lz4.level", "compression.lz4.level", Kind::Int(1), "9", "Kept for clients; the level is the library's default."),
     key("compression.type", "compression.type", Kind::Choice(CODECS), "producer",
-        "Kept for clients; batches are stored as they were sent."),
-    key("compression.zstd.level", "compression.zstd.level", Kind::Int(-131072), "3", "Kept for clients; batches are stored as they were sent."),
+        "The codec that batches are stored with; producer: as they were sent."),
+    key("compression.zstd.level", "compression.zstd.level", Kind::Int(-131072), "3", "Kept for clients; the level is the library's default."),
     key("delete.retention.ms", "log.cleaner.delete.retention.ms", Kind::Long(0), "86400000", "How long tombstones of a compacted topic are kept."),
     key("file.delete.delay.ms", "log.segment.delete.delay.ms", Kind::Long(0), "60000", "Kept for clients; removed segments go at once."),
     key("flush.messages", "log.flush.interval.messages", Kind::Long(1), "1",
@@ -201,6 +203,18 @@ impl TopicConfig {
     /// Whether old segments are to be removed by time and size.
     pub fn deletes(&self) -> bool {
         self.get("cleanup.policy").split(',').any(|policy| policy.trim() == "delete")
+    }
+
+    /// The codec that batches are stored with; `None`: the one they came with.
+    pub fn codec(&self) -> Option<Codec> {
+        match self.get("compression.type") {
+            "uncompressed" => Some(Codec::None),
+            "gzip" => Some(Codec::Gzip),
+            "snappy" => Some(Codec::Snappy),
+            "lz4" => Some(Codec::Lz4),
+            "zstd" => Some(Codec::Zstd),
+            _ => None,
+        }
     }
 
     /// Whether records carry the time of their append.

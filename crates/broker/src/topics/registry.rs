@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use millstream_log::{Partition, PartitionConfig};
+use millstream_protocol::records::Codec;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,6 +25,8 @@ pub struct Topic {
     pub config: TopicConfig,
     /// `max.message.bytes`, read for every batch.
     pub batch_bytes_max: usize,
+    /// `compression.type`, unless batches stay as they were sent.
+    pub codec: Option<Codec>,
     /// `message.timestamp.type` is `LogAppendTime`.
     pub log_append_time: bool,
     /// `message.timestamp.after.max.ms`.
@@ -77,6 +80,7 @@ impl TopicRecord {
             id: self.id,
             overrides: self.configs.clone(),
             batch_bytes_max: usize::try_from(config.number("max.message.bytes")).unwrap_or(usize::MAX),
+            codec: config.codec(),
             log_append_time: config.log_append_time(),
             timestamp_after_max_ms: config.number("message.timestamp.after.max.ms"),
             timestamp_before_max_ms: config.number("message.timestamp.before.max.ms"),

@@ -9,6 +9,7 @@ mod decode;
 mod error;
 pub mod header;
 mod marker;
+mod recompress;
 mod validate;
 mod varint;
 
@@ -20,6 +21,7 @@ pub use header::{
     BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, set_base_offset, set_log_append_time, set_partition_leader_epoch,
 };
 pub use marker::EndMarker;
+pub use recompress::recompress;
 pub use validate::{BatchRange, check, validate};
 
 #[cfg(test)]
