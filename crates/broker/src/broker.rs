@@ -10,6 +10,8 @@ use tokio::sync::watch;
 use crate::configs::listener::Listener;
 use crate::fetch_sessions::FetchSessions;
 use crate::groups::coordinator::Coordinator;
+use crate::limits::{Connections, RequestMemory};
+use crate::metrics::Requests;
 use crate::runtime::blocking;
 use crate::security::Security;
 use crate::security::users::Users;
@@ -26,6 +28,9 @@ pub struct Broker {
     pub(crate) topics: Arc<Topics>,
     pub(crate) groups: Arc<Coordinator>,
     pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) request_memory: Arc<RequestMemory>,
+    pub(crate) requests: Requests,
     pub(crate) security: Security,
     pub(crate) transactions: Arc<Transactions>,
     stop: watch::Sender<bool>,
@@ -50,8 +55,23 @@ impl Broker {
             Ok::<_, BrokerError>((topics, groups, Arc::new(transactions), security))
         })?;
         let fetch_sessions = FetchSessions::new(config.fetch_sessions_max, config.seed);
+        let connections = Arc::default();
+        let requests = Requests::default();
+        let request_memory = RequestMemory::new(config.queued_request_bytes_max);
         let stop = watch::Sender::new(false);
-        let broker = Arc::new(Broker { log, config, topics, groups, fetch_sessions, transactions, security, stop });
+        let broker = Arc::new(Broker {
+            log,
+            config,
+            topics,
+            groups,
+            fetch_sessions,
+            connections,
+            request_memory,
+            requests,
+            transactions,
+            security,
+            stop,
+        });
         let (groups, mut stopping) = (broker.groups.clone(), broker.stopping());
         tokio::spawn(async move {
             tokio::select! { () = groups.run() => {} _ = stopping.wait_for(|stop| *stop) => {} }

@@ -26,6 +26,8 @@ pub struct BrokerConfig {
     pub num_partitions: i32,
     /// `socket.request.max.bytes`: largest request that is read.
     pub request_bytes_max: usize,
+    /// `queued.max.request.bytes`: memory for large requests that are received or answered, over all connections; -1: no bound.
+    pub queued_request_bytes_max: i64,
     /// `connections.max.idle.ms`: a connection on which nothing happens for so long is closed.
     pub connections_idle_ms_max: u64,
     /// `fetch.max.bytes`: largest answer to a fetch; a single larger batch is still given.
@@ -79,6 +81,7 @@ impl Default for BrokerConfig {
             auto_create_topics: true,
             num_partitions: 1,
             request_bytes_max: 100 << 20,
+            queued_request_bytes_max: 256 << 20,
             connections_idle_ms_max: 600_000,
             fetch_bytes_max: 55 << 20,
             fetch_sessions_max: 1000,

@@ -17,8 +17,9 @@ use millstream_protocol::codec::{DecodeError, Frame, Reader, Writer};
 use millstream_protocol::{ApiKey, ErrorCode, RequestHeader, encode_response};
 
 use crate::Broker;
-use crate::apis::{self, Context, Entry};
+use crate::apis::{self, Context, Entry, Reply};
 use crate::configs::listener::Listener;
+use crate::limits::{RequestMemory, Reserved};
 use crate::security::session::Session;
 use crate::transport::{Read, Stream};
 
@@ -30,6 +31,8 @@ const IN_FLIGHT_MAX: usize = 64;
 const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
 /// Somebody who does nothing to log in is sent away after this.
 const LOGIN_IDLE_MAX: Duration = Duration::from_secs(30);
+/// A large request of which nothing comes in for so long gives its place up, if others wait for memory.
+const STALL_MAX: Duration = Duration::from_secs(10);
 /// Pieces in one write.
 const SLICES_MAX: usize = 64;
 
@@ -42,6 +45,12 @@ enum Close {
     Io(#[from] io::Error),
     #[error("{0}")]
     Length(String),
+    #[error("a request stopped coming in, and its memory was needed")]
+    Stalled,
+    #[error("the client does not read its answers")]
+    Unread,
+    #[error("a request that is not answered failed: {0}")]
+    Unheard(String),
     #[error("request {api} version {version} of client {client:?} is not served")]
     Unsupported { api: String, version: i16, client: String },
     #[error("{api} of client {client:?}, which has not logged in: set its security.protocol and sasl.mechanism")]
@@ -52,7 +61,7 @@ enum Close {
     Malformed { bytes: usize, error: DecodeError },
 }
 
-type Answer = BoxFuture<'static, Option<Frame>>;
+type Answer = BoxFuture<'static, Reply>;
 
 pub(crate) struct Connection {
     broker: Arc<Broker>,
@@ -64,6 +73,9 @@ pub(crate) struct Connection {
     input: BytesMut,
     in_flight: FuturesOrdered<Answer>,
     in_flight_sizes: VecDeque<usize>,
+    /// Memory of the requests on their way, and of the one that is being received.
+    in_flight_memory: VecDeque<Option<Reserved>>,
+    reserved: Option<Reserved>,
     /// The request that is on its way has to be alone.
     is_alone: bool,
     output: VecDeque<Bytes>,
@@ -89,6 +101,8 @@ impl Connection {
             input: BytesMut::new(),
             in_flight: FuturesOrdered::new(),
             in_flight_sizes: VecDeque::new(),
+            in_flight_memory: VecDeque::new(),
+            reserved: None,
             is_alone: false,
             output: VecDeque::new(),
             client_id: "".into(),
@@ -110,7 +124,7 @@ impl Connection {
             while self.may_begin() && self.begin_next()? {}
             // What is ready goes out together.
             while let Some(Some(answer)) = self.in_flight.next().now_or_never() {
-                self.answered(answer);
+                self.answered(answer)?;
             }
             if !self.output.is_empty() {
                 self.write_all().await?;
@@ -122,10 +136,23 @@ impl Connection {
             }
             let may_read = self.may_begin();
             let (idle_max, bytes_max) = self.limits();
+            let memory = self.broker.request_memory.clone();
+            let mut lacks = self.lacks_memory(bytes_max)?;
+            if let Some(length) = lacks {
+                self.reserved = memory.reserve(length);
+                lacks = lacks.filter(|_| self.reserved.is_none());
+            }
+            let may_stall = self.reserved.is_some() && may_read;
             tokio::select! {
                 biased;
-                Some(answer) = self.in_flight.next(), if !is_idle => self.answered(answer),
-                came = next(&mut self.stream, &mut self.input, bytes_max, may_read) => came?,
+                Some(answer) = self.in_flight.next(), if !is_idle => self.answered(answer)?,
+                came = next(&mut self.stream, &mut self.input, bytes_max, may_read), if lacks.is_none() => came?,
+                reserved = memory.wait(lacks.unwrap_or(0)), if lacks.is_some() => self.reserved = Some(reserved),
+                () = tokio::time::sleep(STALL_MAX), if may_stall => {
+                    if memory.is_short() {
+                        return Err(Close::Stalled);
+                    }
+                }
                 _ = stopping.wait_for(|stop| *stop), if is_idle => return Ok(()),
                 () = tokio::time::sleep(idle_max), if is_idle => {
                     tracing::debug!(peer = %self.peer, "nothing happened for connections.max.idle.ms: closed");
@@ -135,10 +162,26 @@ impl Connection {
         }
     }
 
-    fn answered(&mut self, answer: Option<Frame>) {
+    fn answered(&mut self, answer: Reply) -> Result<(), Close> {
         self.in_flight_sizes.pop_front();
+        self.in_flight_memory.pop_front();
         self.is_alone = false;
-        self.output.extend(answer.into_iter().flat_map(Frame::into_pieces));
+        match answer {
+            Reply::Frame(frame) => self.output.extend(frame.into_pieces()),
+            Reply::Nothing => {}
+            Reply::Close(why) => return Err(Close::Unheard(why)),
+        }
+        Ok(())
+    }
+
+    /// The length of a large request that begins to come in and has no memory yet.
+    fn lacks_memory(&self, bytes_max: usize) -> Result<Option<usize>, Close> {
+        if self.reserved.is_some() || !self.may_begin() {
+            return Ok(None);
+        }
+        let length = frame_length(&self.input, bytes_max)?;
+        let is_partial = |length: &usize| self.input.len() < LENGTH_BYTES + length;
+        Ok(length.filter(|length| *length > RequestMemory::SMALL_BYTES && is_partial(length)))
     }
 
     /// How long nothing may happen, and how large a frame may be.
@@ -186,6 +229,7 @@ impl Connection {
         let answer = match entry {
             Some(entry) => {
                 self.check_login(entry, &header)?;
+                self.broker.requests.count(api_key);
                 let client_id = header.client_id.as_deref().unwrap_or_default();
                 if *self.client_id != *client_id {
                     self.client_id = client_id.into();
@@ -204,11 +248,12 @@ impl Connection {
             }
             None => {
                 self.is_alone = true;
-                Box::pin(std::future::ready(Some(refuse(&header)?)))
+                Box::pin(std::future::ready(Reply::Frame(refuse(&header)?)))
             }
         };
         self.in_flight.push_back(answer);
         self.in_flight_sizes.push_back(length);
+        self.in_flight_memory.push_back(self.reserved.take());
         Ok(true)
     }
 
@@ -223,11 +268,12 @@ impl Connection {
         let (session, broker) = (self.session.clone(), self.broker.clone());
         self.is_alone = true;
         self.in_flight_sizes.push_back(length);
+        self.in_flight_memory.push_back(self.reserved.take());
         self.in_flight.push_back(Box::pin(async move {
-            let step = session.step(&broker, &token).await.ok()?;
+            let Ok(step) = session.step(&broker, &token).await else { return Reply::Nothing };
             let mut writer = Writer::new();
             writer.raw(&step.answer);
-            Some(writer.finish_framed())
+            Reply::Frame(writer.finish_framed())
         }));
         true
     }
@@ -246,7 +292,9 @@ impl Connection {
         while !self.output.is_empty() {
             let slices: Vec<IoSlice<'_>> =
                 self.output.iter().take(SLICES_MAX).map(|piece| IoSlice::new(piece)).collect();
-            let mut written = self.stream.write(&slices).await?;
+            let idle_max = Duration::from_millis(self.broker.config.connections_idle_ms_max);
+            let write = tokio::time::timeout(idle_max, self.stream.write(&slices));
+            let mut written = write.await.map_err(|_| Close::Unread)??;
             if written == 0 {
                 return Err(Close::Gone);
             }

@@ -145,7 +145,6 @@ impl FetchSessions {
     }
 
     /// How many sessions there are, and their partitions.
-    #[cfg(test)]
     pub fn len(&self) -> (usize, usize) {
         let cache = self.cache.lock();
         (cache.slots.len(), cache.slots.values().map(|slot| slot.partitions).sum())

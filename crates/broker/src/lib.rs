@@ -19,6 +19,8 @@ mod features;
 mod fetch_sessions;
 pub mod groups;
 mod internal_log;
+mod limits;
+mod metrics;
 mod runtime;
 pub mod security;
 mod server;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::Broker;
 use crate::configs::listener::Listener;
 use crate::connection::Connection;
+use crate::limits::{Place, connections_max, per_address_max};
 use crate::security::Door;
 
 /// Connections that do not end by themselves after [`Broker::stop`] are cut after this.
@@ -35,15 +36,22 @@ impl Broker {
         let mut stopping = self.stopping();
         let mut connections = JoinSet::new();
         loop {
+            let max = || connections_max(&self.topics.dynamic());
             let accepted = tokio::select! {
-                accepted = socket.accept() => accepted,
+                accepted = async { self.connections.room(max).await; socket.accept().await } => accepted,
                 _ = stopping.wait_for(|stop| *stop) => break,
                 // Gathers those that ended, so that the set does not grow.
                 Some(_) = connections.join_next() => continue,
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    drop(connections.spawn(enter(self.clone(), listener.clone(), door.clone(), stream, peer)))
+                    let address = peer.ip().to_canonical();
+                    let most = per_address_max(&self.topics.dynamic(), address);
+                    let Some(place) = self.connections.enter(address, most) else {
+                        tracing::info!(%peer, "connection refused: max.connections.per.ip={most} are open from there");
+                        continue;
+                    };
+                    drop(connections.spawn(enter(self.clone(), listener.clone(), door.clone(), stream, peer, place)))
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot take a connection; trying again");
@@ -60,7 +68,14 @@ impl Broker {
     }
 }
 
-async fn enter(broker: Arc<Broker>, listener: Arc<Listener>, door: Arc<Door>, socket: TcpStream, peer: SocketAddr) {
+async fn enter(
+    broker: Arc<Broker>,
+    listener: Arc<Listener>,
+    door: Arc<Door>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    _place: Place,
+) {
     match door.enter(socket, peer.ip()).await {
         Ok((stream, local, session)) => Connection::new(broker, listener, stream, peer, local, session).run().await,
         Err(error) => tracing::debug!(%peer, %error, "connection was gone at once"),

@@ -140,3 +140,78 @@ async fn a_connection_on_which_nothing_happens_is_closed() {
     assert_eq!(client.fetch("t", 0, 300).await, Ok(vec![]));
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_no_more_connections_than_it_may() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(dir.path(), settings(&["max.connections.per.ip=2"])).await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    first.metadata(None).await;
+    second.metadata(None).await;
+    assert_eq!(send(&server, &frame(&header(ApiKey::ApiVersions.code(), 0))).await, b"");
+    drop(first);
+    // The place is free once the broker has seen that.
+    for round in 0.. {
+        let mut third = server.connect().await;
+        let request = frame(&header(ApiKey::ApiVersions.code(), 0));
+        if third.stream.write_all(&request).await.is_ok() && third.frame().await.is_some() {
+            break;
+        }
+        assert!(round < 100, "the place stays taken");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_connection_waits_while_there_are_as_many_as_may_be() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(dir.path(), settings(&["max.connections=1"])).await;
+    let mut first = server.connect().await;
+    first.metadata(None).await;
+    let mut second = server.connect().await;
+    second.stream.write_all(&frame(&header(ApiKey::ApiVersions.code(), 0))).await.expect("sent");
+    assert!(timeout(Duration::from_millis(200), second.frame()).await.is_err(), "it waits");
+    drop(first);
+    assert!(timeout(Duration::from_secs(5), second.frame()).await.expect("its turn").is_some());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_requests_share_their_memory_and_small_ones_go_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(dir.path(), settings(&["queued.max.request.bytes=1000000"])).await;
+    let mut small = server.connect().await;
+    small.metadata(Some(&["t"])).await;
+    let mut halves = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+        stream.write_all(&(600_000u32).to_be_bytes()).await.expect("sent");
+        stream.write_all(&[0; 100]).await.expect("sent");
+        halves.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let large = "x".repeat(200_000);
+    let mut waits = server.connect().await;
+    let request = produce_request("t", -1, batch(&[&large]));
+    let sent = waits.send(9, &request).await;
+    assert!(timeout(Duration::from_millis(200), waits.frame()).await.is_err(), "there is no memory for it");
+    assert_eq!(small.produce("t", -1, batch(&["a"])).await.error_code, ErrorCode::None);
+    drop(halves);
+    let answer = timeout(Duration::from_secs(5), waits.receive::<ProduceRequest>(9)).await.expect("its turn");
+    assert_eq!((answer.0, answer.1.responses[0].partition_responses[0].error_code), (sent, ErrorCode::None));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_nobody_waits_for_ends_the_connection() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    client.send(9, &produce_request("t", 0, batch(&["a"]))).await;
+    client.metadata(None).await;
+    client.send(9, &produce_request("no-such-topic", 0, batch(&["a"]))).await;
+    assert!(timeout(Duration::from_secs(5), client.frame()).await.expect("it is closed").is_none());
+    server.stop().await;
+}

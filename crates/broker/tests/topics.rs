@@ -266,3 +266,22 @@ async fn the_process_itself_sees_the_same_topics() {
     assert!(broker.append(vec![part("nowhere", 0, batch(&["a"]))]).await.is_err());
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_say_what_went_through() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.metadata(Some(&["t"])).await;
+    client.produce("t", -1, batch(&["a", "b"])).await;
+    let text = server.broker.metrics_text();
+    for line in [
+        "millstream_requests_total{api=\"Produce\"} 1",
+        "millstream_connections 1",
+        "millstream_topic_records_in_total{topic=\"t\"} 2",
+        "millstream_topic_records{topic=\"t\"} 2",
+    ] {
+        assert!(text.lines().any(|there| there == line), "{line} is not in {text}");
+    }
+    server.stop().await;
+}

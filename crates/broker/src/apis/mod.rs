@@ -143,6 +143,11 @@ pub(crate) trait Api {
         true
     }
 
+    /// What went wrong, for a client that waits for no answer: its connection is closed, so that it learns of it.
+    fn failure(_response: &<Self::Request as Request>::Response) -> Option<String> {
+        None
+    }
+
     /// Does what is asked.
     fn handle(
         context: Context,
@@ -160,7 +165,17 @@ pub(crate) enum Access<R: Request> {
     Each,
 }
 
-type Call = fn(Context, &RequestHeader, &mut Reader<'_>) -> Result<BoxFuture<'static, Option<Frame>>, DecodeError>;
+/// What becomes of a request.
+pub(crate) enum Reply {
+    /// An answer.
+    Frame(Frame),
+    /// The client waits for none.
+    Nothing,
+    /// The connection ends, with a reason for the log.
+    Close(String),
+}
+
+type Call = fn(Context, &RequestHeader, &mut Reader<'_>) -> Result<BoxFuture<'static, Reply>, DecodeError>;
 
 /// A row of the table.
 pub(crate) struct Entry {
@@ -189,7 +204,7 @@ fn call<A: Api>(
     context: Context,
     header: &RequestHeader,
     reader: &mut Reader<'_>,
-) -> Result<BoxFuture<'static, Option<Frame>>, DecodeError> {
+) -> Result<BoxFuture<'static, Reply>, DecodeError> {
     let (version, correlation_id) = (header.api_version, header.correlation_id);
     // Bytes behind the last field are passed over, as Kafka does: librdkafka leaves three behind a Metadata request for all topics.
     let field = Field { version, flexible: version >= <A::Request as Message>::FLEXIBLE_SINCE, nullable: false };
@@ -198,14 +213,23 @@ fn call<A: Api>(
     if let Access::One { operation, of, denied } = A::ACCESS
         && !context.may(operation, of(&request))
     {
-        let response = is_answered.then(|| encode_response(&denied(request), version, correlation_id));
-        return Ok(Box::pin(std::future::ready(response)));
+        let reply = reply::<A>(&denied(request), is_answered, version, correlation_id);
+        return Ok(Box::pin(std::future::ready(reply)));
     }
     let answer = A::handle(context, request);
-    Ok(Box::pin(async move {
-        let response = answer.await;
-        is_answered.then(|| encode_response(&response, version, correlation_id))
-    }))
+    Ok(Box::pin(async move { reply::<A>(&answer.await, is_answered, version, correlation_id) }))
+}
+
+fn reply<A: Api>(
+    response: &<A::Request as Request>::Response,
+    is_answered: bool,
+    version: i16,
+    correlation_id: i32,
+) -> Reply {
+    if is_answered {
+        return Reply::Frame(encode_response(response, version, correlation_id));
+    }
+    A::failure(response).map_or(Reply::Nothing, Reply::Close)
 }
 
 /// What a handler knows besides the request.

@@ -56,6 +56,13 @@ impl Api for Produce {
         request.acks != 0
     }
 
+    fn failure(response: &ProduceResponse) -> Option<String> {
+        let mut all =
+            response.responses.iter().flat_map(|topic| topic.partition_responses.iter().map(move |one| (topic, one)));
+        let (topic, failed) = all.find(|(_, one)| !one.error_code.is_ok())?;
+        Some(format!("acks=0 to {}-{}: {}", topic.name, failed.index, failed.error_code))
+    }
+
     /// Appends are begun here, so that two requests of a connection come into the log in their order; their end is waited for later.
     fn handle(context: Context, request: ProduceRequest) -> impl Future<Output = ProduceResponse> + Send + 'static {
         let acks = request.acks;
