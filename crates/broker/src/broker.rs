@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use millstream_log::Log;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::configs::listener::Listener;
 use crate::fetch_sessions::FetchSessions;
@@ -89,7 +90,9 @@ impl Broker {
 
     /// Retention of topics, expiry of offsets, and the internal topics written anew when they are large.
     async fn keep(self: Arc<Self>) {
-        let mut round = tokio::time::interval(Duration::from_millis(self.config.retention_check_interval_ms.max(1)));
+        // Not at once: a reader that goes on where it was finds what it had not finished with.
+        let every = Duration::from_millis(self.config.retention_check_interval_ms.max(1));
+        let mut round = tokio::time::interval_at(Instant::now() + every, every);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             round.tick().await;

@@ -62,6 +62,21 @@ pub enum EngineError {
         /// Epoch that is known last.
         epoch: u64,
     },
+    /// Rows that state was made of after its last snapshot are not in the source any more, so that it cannot be made again.
+    #[error(
+        "of {read} rows that {flow} read after the last snapshot of its state, its source has {left} left: retention or deletion took the \
+         others, and sums without them would be wrong. To begin anew with what is there: `--full-refresh {table}`"
+    )]
+    RowsGone {
+        /// Name of the flow.
+        flow: String,
+        /// The table it feeds.
+        table: String,
+        /// Rows that were read.
+        read: u64,
+        /// Rows that are still there.
+        left: u64,
+    },
     /// A file of the state cannot be read or written.
     #[error("{path}: {message}")]
     State {

@@ -34,6 +34,8 @@ use crate::ops::{Notes, Op, Rows, StaticSide, WindowOp};
 pub trait StaticTables: Send + Sync + 'static {
     /// The relation as it stands now.
     fn table(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>, DataFusionError>;
+    /// Another number whenever its rows may have changed. `None`: a materialized view that was never computed. May look at disks.
+    fn version(&self, relation: &Relation) -> Result<Option<u64>, DataFusionError>;
 }
 
 /// Runs a plan whose leaves are relations, as they stand now. `session` says how (time zone, functions, memory).

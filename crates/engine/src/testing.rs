@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -30,6 +30,9 @@ pub struct MemorySource {
     /// Where epochs end.
     cuts: Mutex<Vec<Position>>,
     failures: AtomicUsize,
+    panics: AtomicBool,
+    /// Rows before these offsets are gone.
+    starts: Mutex<Position>,
     files: bool,
 }
 
@@ -54,6 +57,8 @@ impl MemorySource {
             limit: AtomicUsize::new(0),
             cuts: Mutex::default(),
             failures: AtomicUsize::new(0),
+            panics: AtomicBool::new(false),
+            starts: Mutex::default(),
             files,
         })
     }
@@ -84,6 +89,16 @@ impl MemorySource {
     /// The next `count` reads break off after their first batch, as if the broker were down.
     pub fn fail_reads(&self, count: usize) {
         self.failures.store(count, Ordering::SeqCst);
+    }
+
+    /// From now on a read panics after its first batch.
+    pub fn panic_in_reads(&self) {
+        self.panics.store(true, Ordering::SeqCst);
+    }
+
+    /// Retention takes the rows of a partition before `offset`; reads pass over them.
+    pub fn delete_before(&self, partition: &str, offset: i64) {
+        self.starts.lock().insert(partition.to_owned(), offset);
     }
 
     fn high_watermarks(&self) -> Position {
@@ -142,7 +157,8 @@ impl Source for MemorySource {
         let partitions = self.partitions.lock().clone();
         let mut batches = Vec::new();
         for (partition, to) in to {
-            let from = from.get(&partition).copied().unwrap_or(0);
+            let start = self.starts.lock().get(&partition).copied().unwrap_or(0);
+            let from = from.get(&partition).copied().unwrap_or(0).max(start);
             let mut first = 0;
             for rows in &partitions[&partition] {
                 let next = first + rows.num_rows() as i64;
@@ -170,7 +186,11 @@ impl Source for MemorySource {
             batches.truncate(1);
             batches.push(Err(SourceError::Unavailable("the broker is down".into())));
         }
-        stream::iter(batches).boxed()
+        let panics = self.panics.load(Ordering::SeqCst);
+        stream::iter(batches)
+            .enumerate()
+            .map(move |(number, batch)| if panics && number > 0 { panic!("a reader's mistake") } else { batch })
+            .boxed()
     }
 
     async fn changed(&self, from: &Position) -> Result<(), SourceError> {

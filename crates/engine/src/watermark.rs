@@ -138,7 +138,8 @@ impl Idleness {
         end.keys().filter(|partition| waited(partition).is_none_or(|waited_us| waited_us < idle_us)).cloned().collect()
     }
 
-    /// When the next partition that is still active becomes idle.
+    /// When the next partition becomes idle of those that were active at `now_us`: the time that [`Idleness::active`] was asked for, or a
+    /// deadline that passed since is missed.
     pub fn next_deadline_us(&self, idle_us: i64, now_us: i64) -> Option<i64> {
         let deadlines = self.since_us.values().flat_map(BTreeMap::values).map(|since| since.saturating_add(idle_us));
         deadlines.filter(|deadline_us| *deadline_us > now_us).min()

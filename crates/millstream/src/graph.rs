@@ -10,7 +10,9 @@ use millstream_connectors::EmbeddedLog;
 use millstream_connectors::file_sink::{FileConfig, FileSink, LocalDisk};
 use millstream_connectors::kafka::ClusterSink;
 use millstream_connectors::table_log::flow::reset_table;
-use millstream_connectors::table_log::{Delivery, KeepProgress, TableHub, TableLog, TableLogOptions};
+use millstream_connectors::table_log::{
+    Delivery, KeepProgress, TableHub, TableLog, TableLogOptions, TableSource as TableLogSource,
+};
 use millstream_engine::{
     CompileOptions, FlowTask, OnError, Source, StaticTables, StatsHandle, SystemClock, TaskOptions, compile,
 };
@@ -96,6 +98,12 @@ impl Graph {
                 graph.hubs.insert(table.name.clone(), hub);
             }
         }
+        // Also those that do not run now: they will want the rows later.
+        for flow in &graph.project.pipeline.flows {
+            for hub in Self::upstream(flow).iter().filter_map(|table| graph.hubs.get(table)) {
+                hub.expect_follower(&TableLogSource::follower(&flow.name));
+            }
+        }
         Ok(graph)
     }
 
@@ -167,7 +175,8 @@ impl Graph {
         self.data.join("state").join(&flow.name)
     }
 
-    fn table(&self, name: &str) -> Result<&Table> {
+    /// A table or view by name.
+    pub fn table(&self, name: &str) -> Result<&Table> {
         self.project.pipeline.tables.iter().find(|t| t.name == name).with_context(|| format!("no table {name}"))
     }
 

@@ -7,6 +7,7 @@ mod graph;
 mod host;
 mod init;
 mod live;
+mod order;
 mod page;
 mod progress;
 mod replay;

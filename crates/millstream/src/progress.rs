@@ -43,6 +43,7 @@ impl Bar {
 }
 
 /// What happened to one table in a run.
+#[derive(Default)]
 pub struct Line {
     /// Table.
     pub table: String,

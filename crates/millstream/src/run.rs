@@ -1,11 +1,12 @@
 //! `millstream run`: works off what is there, once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use millstream_broker::BrokerConfig;
 use millstream_engine::{RunSummary, StatsHandle};
+use millstream_sql::{Flow, Table};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::cli::Run;
 use crate::graph::Graph;
 use crate::host::Host;
+use crate::order::{self, Step};
 use crate::progress::{Bar, Line, summary};
 use crate::settings::Loaded;
 use crate::views;
@@ -46,107 +48,122 @@ pub async fn run(args: &Run) -> Result<()> {
 }
 
 async fn work_off(graph: &Graph, stopping: &watch::Receiver<bool>) -> Result<Vec<Line>> {
+    let mut left = order::Left::of(graph)?;
     let mut done: BTreeMap<String, RunSummary> = BTreeMap::new();
-    let mut left: Vec<_> = graph.flows().collect();
-    // Flows that read tables of others come after them; those of one round run side by side.
-    while !left.is_empty() && !*stopping.borrow() {
-        let waiting: BTreeSet<&str> = left.iter().map(|flow| flow.target.as_str()).collect();
-        let (round, later): (Vec<_>, Vec<_>) = left
-            .iter()
-            .copied()
-            .partition(|flow| !Graph::upstream(flow).iter().any(|t| waiting.contains(t.as_str()) && *t != flow.target));
-        if round.is_empty() {
-            return Err(anyhow!("the flows wait for each other"));
-        }
-        let mut tasks = JoinSet::new();
-        let mut stats: Vec<StatsHandle> = Vec::new();
-        for flow in &round {
-            let mut ready = graph.ready(flow, stopping.clone()).await?;
-            stats.push(ready.stats);
-            let name = flow.name.clone();
-            tasks.spawn(async move {
-                let summary = ready.task.run_available().await;
-                (name, summary)
-            });
-        }
-        let bar = Bar::new();
-        loop {
-            match tokio::time::timeout(TICK, tasks.join_next()).await {
-                Err(_) => bar.show(stats.iter()),
-                Ok(None) => break,
-                Ok(Some(joined)) => {
-                    let (name, summary) = joined?;
-                    done.insert(name.clone(), summary.map_err(|error| anyhow!("flow {name}: {error}"))?);
-                }
+    let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+    while !*stopping.borrow() {
+        match left.next() {
+            Some(Step::Flows(flows)) => {
+                let flows: Vec<&Flow> = graph.flows().filter(|flow| flows.contains(&flow.name)).collect();
+                run_flows(graph, &flows, stopping, &mut done).await?;
             }
+            Some(Step::Files(name)) => {
+                lines.insert(name.clone(), write_files(graph, graph.table(&name)?, stopping, &done).await?);
+            }
+            Some(Step::View(name)) => {
+                lines.insert(name.clone(), compute(graph, graph.table(&name)?).await?);
+            }
+            None => break,
         }
-        bar.finish();
-        left = later;
     }
-    write_out(graph, stopping, &done).await
+    // What was read before it was told to stop is written all the same.
+    for name in left.files() {
+        lines.insert(name.clone(), write_files(graph, graph.table(&name)?, stopping, &done).await?);
+    }
+    for hub in graph.hubs.values() {
+        hub.prune(chrono::Utc::now().timestamp_millis()).await?;
+    }
+    let names = graph.tables().chain(graph.views()).map(|table| &table.name);
+    Ok(names.filter_map(|name| lines.remove(name)).collect())
 }
 
-/// Files of every table, then the views over them.
-async fn write_out(
+/// Flows that do not need each other, side by side.
+async fn run_flows(
     graph: &Graph,
+    flows: &[&Flow],
     stopping: &watch::Receiver<bool>,
-    done: &BTreeMap<String, RunSummary>,
-) -> Result<Vec<Line>> {
-    let mut lines = Vec::new();
-    let lake = graph.project.lake();
-    let shown = |name: &str| {
-        let folder = lake.join(name);
-        let here = std::env::current_dir().unwrap_or_default();
-        folder.strip_prefix(&here).unwrap_or(&folder).display().to_string()
-    };
-    for table in graph.tables() {
-        let mut sink = graph.sink(table)?;
-        let end = graph.hubs[&table.name].reader().offsets()?.high_watermark;
-        let committed = sink.commit_patiently(end, &mut stopping.clone()).await?;
-        graph.passed(&table.name, sink.position());
-        if let Some(mut topic) = graph.cluster_sink(table).await? {
-            while let Err(error) = topic.send(end).await {
-                if !error.is_transient() || *stopping.borrow() {
-                    return Err(anyhow!("table {}: {error}", table.name));
-                }
-                tracing::warn!("the topic of table {} waits: {error}", table.name);
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            graph.delivered(&table.name, topic.position());
-        }
-        graph.hubs[&table.name].prune(chrono::Utc::now().timestamp_millis()).await?;
-        let mut line = Line {
-            table: table.name.clone(),
-            rows_in: Some(0),
-            rows_out: 0,
-            late: 0,
-            dead: 0,
-            files: committed.map_or(0, |c| c.files as u64),
-            watermark_us: None,
-            folder: shown(&table.name),
-        };
-        for flow in graph.flows().filter(|flow| flow.target == table.name) {
-            let Some(summary) = done.get(&flow.name) else { continue };
-            line.rows_in = line.rows_in.map(|n| n + summary.totals.rows_in);
-            line.rows_out += summary.totals.rows_out;
-            line.late += summary.totals.late;
-            line.dead += summary.totals.dead;
-            line.watermark_us = line.watermark_us.max(summary.watermark_us);
-        }
-        lines.push(line);
-    }
-    for view in graph.views() {
-        let committed = views::compute(graph, view, &RwLock::default()).await?;
-        lines.push(Line {
-            table: view.name.clone(),
-            rows_in: None,
-            rows_out: committed.rows,
-            late: 0,
-            dead: 0,
-            files: committed.files as u64,
-            watermark_us: None,
-            folder: shown(&view.name),
+    done: &mut BTreeMap<String, RunSummary>,
+) -> Result<()> {
+    let mut tasks = JoinSet::new();
+    let mut stats: Vec<StatsHandle> = Vec::new();
+    for flow in flows {
+        let mut ready = graph.ready(flow, stopping.clone()).await?;
+        stats.push(ready.stats);
+        let name = flow.name.clone();
+        tasks.spawn(async move {
+            let summary = ready.task.run_available().await;
+            (name, summary)
         });
     }
-    Ok(lines)
+    let bar = Bar::new();
+    loop {
+        match tokio::time::timeout(TICK, tasks.join_next()).await {
+            Err(_) => bar.show(stats.iter()),
+            Ok(None) => break,
+            Ok(Some(joined)) => {
+                let (name, summary) = joined?;
+                done.insert(name.clone(), summary.map_err(|error| anyhow!("flow {name}: {error}"))?);
+            }
+        }
+    }
+    bar.finish();
+    Ok(())
+}
+
+/// The files of a table, and its rows to the topic of another cluster.
+async fn write_files(
+    graph: &Graph,
+    table: &Table,
+    stopping: &watch::Receiver<bool>,
+    done: &BTreeMap<String, RunSummary>,
+) -> Result<Line> {
+    let hub = graph.hubs.get(&table.name).with_context(|| format!("table {} has no log", table.name))?;
+    let mut sink = graph.sink(table)?;
+    let end = hub.reader().offsets()?.high_watermark;
+    let committed = sink.commit_patiently(end, &mut stopping.clone()).await?;
+    graph.passed(&table.name, sink.position());
+    if let Some(mut topic) = graph.cluster_sink(table).await? {
+        while let Err(error) = topic.send(end).await {
+            if !error.is_transient() || *stopping.borrow() {
+                return Err(anyhow!("table {}: {error}", table.name));
+            }
+            tracing::warn!("the topic of table {} waits: {error}", table.name);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        graph.delivered(&table.name, topic.position());
+    }
+    let mut line = Line {
+        rows_in: Some(0),
+        files: committed.map_or(0, |c| c.files as u64),
+        folder: shown(graph, &table.name),
+        table: table.name.clone(),
+        ..Line::default()
+    };
+    for flow in graph.flows().filter(|flow| flow.target == table.name) {
+        let Some(summary) = done.get(&flow.name) else { continue };
+        line.rows_in = line.rows_in.map(|n| n + summary.totals.rows_in);
+        line.rows_out += summary.totals.rows_out;
+        line.late += summary.totals.late;
+        line.dead += summary.totals.dead;
+        line.watermark_us = line.watermark_us.max(summary.watermark_us);
+    }
+    Ok(line)
+}
+
+async fn compute(graph: &Graph, view: &Table) -> Result<Line> {
+    let committed = views::compute(graph, view, &RwLock::default()).await?;
+    Ok(Line {
+        table: view.name.clone(),
+        rows_out: committed.rows,
+        files: committed.files as u64,
+        folder: shown(graph, &view.name),
+        ..Line::default()
+    })
+}
+
+/// A table's folder as one would type it here.
+fn shown(graph: &Graph, table: &str) -> String {
+    let folder = graph.project.lake().join(table);
+    let here = std::env::current_dir().unwrap_or_default();
+    folder.strip_prefix(&here).unwrap_or(&folder).display().to_string()
 }

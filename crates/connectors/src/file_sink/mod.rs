@@ -15,4 +15,4 @@ pub(crate) mod tests;
 pub use config::{ConfigError, FileConfig, TextCodec};
 pub use disk::{Disk, LocalDisk};
 pub use follower::{Committed, FileSink, SinkError, SinkStatus};
-pub use overwrite::Overwrite;
+pub use overwrite::{Overwrite, SUCCESS};

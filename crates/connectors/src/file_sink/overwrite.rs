@@ -13,7 +13,7 @@ use super::follower::Committed;
 use super::part::Parts;
 
 /// Marks a folder as whole, as Spark's batch writer does.
-const SUCCESS: &str = "_SUCCESS";
+pub const SUCCESS: &str = "_SUCCESS";
 
 /// One answer being written. Dropped without [`Overwrite::commit`] it changes nothing.
 pub struct Overwrite {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,10 +19,11 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::{StreamExt, TryStreamExt};
 use millstream_engine::{Source, StaticTables};
 use millstream_functions::Session;
-use millstream_sql::{FileFormat, Pipeline, Relation, RelationKind};
+use millstream_sql::{FileFormat, Pipeline, Relation, RelationKind, TableKind};
 
 use super::listing::{FileEntry, Location};
 use super::rows::{FileRows, ReadOptions};
+use crate::file_sink::SUCCESS;
 
 /// Batches read ahead of a query.
 const PREFETCH_BATCHES: usize = 2;
@@ -41,6 +43,7 @@ pub struct Statics {
 struct LakeTable {
     format: FileFormat,
     header: bool,
+    materialized: bool,
 }
 
 impl Statics {
@@ -54,7 +57,13 @@ impl Statics {
             setting.is_some_and(|v| v.trim().eq_ignore_ascii_case("true"))
         };
         let tables = pipeline.tables.iter();
-        let tables = tables.map(|t| (t.name.clone(), LakeTable { format: t.format, header: header(t) })).collect();
+        let materialized = |table: &millstream_sql::Table| matches!(table.kind, TableKind::Materialized(_));
+        let table = |t: &millstream_sql::Table| LakeTable {
+            format: t.format,
+            header: header(t),
+            materialized: materialized(t),
+        };
+        let tables = tables.map(|t| (t.name.clone(), table(t))).collect();
         Self { project: project.to_owned(), lake: lake.to_owned(), tables, session: session.clone(), kafka: None }
     }
 
@@ -66,6 +75,27 @@ impl Statics {
 }
 
 impl StaticTables for Statics {
+    /// Files change when their names, sizes or times do. A topic is read once.
+    fn version(&self, relation: &Relation) -> Result<Option<u64>> {
+        let location = match &relation.kind {
+            RelationKind::Kafka(_) => return Ok(Some(0)),
+            RelationKind::Files { location, .. } => Location::new(&self.project, location),
+            RelationKind::Table(name) => {
+                let location = Location::new(&self.lake, name);
+                let materialized = self.tables.get(name).is_some_and(|table| table.materialized);
+                if materialized && !location.path().join(SUCCESS).exists() {
+                    return Ok(None);
+                }
+                location
+            }
+        };
+        let mut hasher = DefaultHasher::new();
+        for file in location.list()? {
+            (file.path, file.size, file.modified_ms).hash(&mut hasher);
+        }
+        Ok(Some(hasher.finish()))
+    }
+
     fn table(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>> {
         let schema = Arc::clone(&relation.schema);
         let no = |problem: String| DataFusionError::Plan(problem);

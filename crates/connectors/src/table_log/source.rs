@@ -40,8 +40,13 @@ impl TableSource {
     /// Rows of `hub`'s table for the flow `flow`, with the columns of `schema`, by name. The hub keeps rows until the flow cannot need them
     /// again: they are before the first progress that it keeps.
     pub fn new(hub: Arc<TableHub>, flow: &str, schema: SchemaRef) -> Self {
-        hub.expect_follower(&follower(flow));
+        hub.expect_follower(&Self::follower(flow));
         Self { reader: hub.reader(), hub, flow: flow.to_owned(), schema, released: Mutex::default() }
+    }
+
+    /// The name that a flow has among the followers of a table that it reads.
+    pub fn follower(flow: &str) -> String {
+        format!("flow {flow}")
     }
 
     /// Tells the hub from time to time what the flow has passed for good.
@@ -69,7 +74,7 @@ impl TableSource {
         let Ok(Some(Some(progress))) = first else { return };
         let passed = progress.sources.values().filter_map(|position| position.get(self.name()).copied()).min();
         if let Some(passed) = passed {
-            self.hub.passed(&follower(&self.flow), passed);
+            self.hub.passed(&Self::follower(&self.flow), passed);
         }
     }
 
@@ -169,11 +174,6 @@ impl Source for TableSource {
         }
         Ok(())
     }
-}
-
-/// Name of a flow among a table's followers.
-fn follower(flow: &str) -> String {
-    format!("flow {flow}")
 }
 
 /// All rows of a chunk as one batch: an offset stands for all rows of a record, so a batch must end where a record does.

@@ -30,6 +30,7 @@ impl FlowTask {
         if backlog == 0 && !grown && (watermark_us == before_us || !self.program.is_stateful()) {
             return Ok(false);
         }
+        self.look_at_statics_sometimes().await?;
         self.stats.change(|stats| {
             stats.status = Status::Running;
             stats.backlog_total += backlog as u64;

@@ -5,6 +5,7 @@ mod epoch;
 mod pull;
 mod recover;
 mod snapshot;
+mod statics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -116,6 +117,9 @@ pub struct FlowTask {
     snapshot_at_us: i64,
     writing: Option<JoinHandle<Result<(Store, u64), EngineError>>>,
     measured_at_us: i64,
+    /// For each static side: of what it was read.
+    static_versions: Vec<Option<Vec<u64>>>,
+    statics_at_us: i64,
 }
 
 /// What the next commit takes.
@@ -162,6 +166,8 @@ impl FlowTask {
             snapshot_at_us: now_us,
             writing: None,
             measured_at_us: 0,
+            static_versions: vec![None; program.statics.len()],
+            statics_at_us: 0,
             program: Arc::new(program),
             sources,
             log,
@@ -169,7 +175,7 @@ impl FlowTask {
             stats,
             shutdown,
         };
-        task.refresh_statics().await?;
+        task.look_at_statics().await?;
         task.stats.change(|stats| stats.status = Status::Recovering);
         let recovered = task.recover().await;
         task.settle(recovered)?;
@@ -179,18 +185,6 @@ impl FlowTask {
     /// What it is doing, for people.
     pub fn stats(&self) -> StatsHandle {
         self.stats.clone()
-    }
-
-    /// Reads the static sides of joins anew.
-    pub async fn refresh_statics(&mut self) -> Result<(), EngineError> {
-        for side in &self.program.statics {
-            let Some(tables) = &self.options.statics else {
-                let missing = crate::statics::relations(side.plan()).into_iter().map(|relation| relation.name).next();
-                return Err(EngineError::MissingSource(missing.unwrap_or_default()));
-            };
-            crate::statics::load(side, tables.as_ref(), &self.options.session).await?;
-        }
-        Ok(())
     }
 
     /// `run`: everything there is now, then empty epochs while the watermark rises, then a snapshot.
@@ -266,32 +260,33 @@ impl FlowTask {
             let mut activity = Activity::default();
             for index in 0..self.sources.len() {
                 let end = self.end(index).await?;
-                let now_us = self.options.clock.now_us();
+                ends.push(end);
+            }
+            let now_us = self.options.clock.now_us();
+            for (index, end) in ends.iter().enumerate() {
                 let Input { relation, .. } = &self.program.inputs[index];
                 let (source, position) = (&self.sources[index], &self.positions[index]);
-                self.idleness.note(&relation.name, position, &end, now_us);
-                let mut active = self.idleness.active(&relation.name, &end, self.options.idle_us, now_us);
+                self.idleness.note(&relation.name, position, end, now_us);
+                let mut active = self.idleness.active(&relation.name, end, self.options.idle_us, now_us);
                 let at_end = |partition: &str| position.get(partition).is_some_and(|offset| *offset >= end[partition]);
                 active.retain(|partition| !(source.partition_ends(partition) && at_end(partition)));
                 activity.active.insert(relation.name.clone(), active);
-                ends.push(end);
             }
             let worked = self.run_epoch(&ends, &activity).await?;
             self.snapshot_if_due().await?;
             if !worked {
-                self.wait_for_change().await?;
+                self.wait_for_change(now_us).await?;
             }
         }
         self.snapshot_now().await
     }
 
-    /// Resolves when there may be something to do.
-    async fn wait_for_change(&mut self) -> Result<(), EngineError> {
+    /// Resolves when there may be something to do that was not there at `looked_us`.
+    async fn wait_for_change(&mut self, looked_us: i64) -> Result<(), EngineError> {
         self.stats.change(|stats| stats.status = Status::Idle);
         self.measure();
-        let now_us = self.options.clock.now_us();
         let idle_us = match self.program.is_stateful() {
-            true => self.idleness.next_deadline_us(self.options.idle_us, now_us),
+            true => self.idleness.next_deadline_us(self.options.idle_us, looked_us),
             false => None,
         };
         let snapshot_us = self.snapshot_deadline_us();

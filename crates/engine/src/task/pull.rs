@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::compile::FlowProgram;
 use crate::error::EngineError;
@@ -56,11 +57,7 @@ pub(super) fn pull(
         async move {
             match working.await {
                 Ok(done) => done,
-                Err(error) => match error.try_into_panic() {
-                    // As if it had happened here.
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(error) => Err(PullError::Engine(EngineError::Stopped(error.to_string()))),
-                },
+                Err(error) => Err(PullError::Engine(ended(error))),
             }
         }
     });
@@ -73,10 +70,19 @@ fn work(program: &FlowProgram, index: usize, batch: Result<SourceBatch, SourceEr
     Ok((batch, outcome))
 }
 
-/// The stream, polled by another task.
+/// What a task's end means that did not come to its own: a panic goes on here, as if it had happened here.
+pub(super) fn ended(error: JoinError) -> EngineError {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => EngineError::Stopped(error.to_string()),
+    }
+}
+
+/// The stream, polled by another task. The end of that task is the end of the stream only if it came to its own: rows that were not read
+/// because of a panic must not count as read.
 fn ahead<T: Send + 'static>(mut batches: BoxStream<'static, T>) -> BoxStream<'static, T> {
     let (sender, receiver) = mpsc::channel(AHEAD);
-    tokio::spawn(async move {
+    let reading = tokio::spawn(async move {
         while let Some(batch) = batches.next().await {
             // Nobody listens any more: what is left is read again when it is needed.
             if sender.send(batch).await.is_err() {
@@ -84,5 +90,16 @@ fn ahead<T: Send + 'static>(mut batches: BoxStream<'static, T>) -> BoxStream<'st
             }
         }
     });
-    stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|batch| (batch, receiver)) }).boxed()
+    let from = (receiver, Some(reading));
+    let next = |(mut receiver, mut reading): (mpsc::Receiver<T>, Option<JoinHandle<()>>)| async move {
+        let batch = receiver.recv().await;
+        if batch.is_none()
+            && let Some(reading) = reading.take()
+            && let Err(error) = reading.await
+        {
+            ended(error);
+        }
+        batch.map(|batch| (batch, (receiver, reading)))
+    };
+    stream::unfold(from, next).boxed()
 }

@@ -110,6 +110,7 @@ impl FlowTask {
 
     async fn replay_one(&mut self, before: &Progress, record: &Progress) -> Result<(), EngineError> {
         let program = Arc::clone(&self.program);
+        let mut rows = 0;
         for (index, input) in program.inputs.iter().enumerate() {
             let name = &input.relation.name;
             let Some(to) = record.sources.get(name) else { continue };
@@ -121,6 +122,7 @@ impl FlowTask {
                 while let Some(pulled) = batches.next().await {
                     match pulled {
                         Ok((batch, outcome)) => {
+                            rows += batch.rows.num_rows() as u64;
                             self.process(&program, index, &batch, outcome, false)?;
                             from.insert(batch.partition, batch.next_offset);
                         }
@@ -139,6 +141,16 @@ impl FlowTask {
                     None => break,
                 }
             }
+        }
+        // A source that lost rows since would make other sums of them, whatever it says of lost rows otherwise.
+        let read = record.totals.rows_in - before.totals.rows_in;
+        if rows != read {
+            return Err(EngineError::RowsGone {
+                flow: self.program.name.clone(),
+                table: self.program.table.clone(),
+                read,
+                left: rows,
+            });
         }
         self.restore(record);
         if let Some(until_us) = record.evicted_until_us {

@@ -1,6 +1,7 @@
 //! A stream joined with a static table, and tables as they stand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -11,6 +12,7 @@ use datafusion::logical_expr::{JoinType, LogicalPlan};
 use futures::TryStreamExt;
 use millstream_engine::{StaticTables, materialize};
 use millstream_sql::Relation;
+use parking_lot::Mutex;
 
 use crate::harness::*;
 
@@ -21,6 +23,10 @@ fn stations_schema() -> SchemaRef {
 }
 
 impl StaticTables for Stations {
+    fn version(&self, _: &Relation) -> Result<Option<u64>, DataFusionError> {
+        Ok(Some(0))
+    }
+
     fn table(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let batch = match relation.name.as_str() {
             "s" => rows(&[(at("12:01"), "A", 1), (at("12:02"), "A", 2)]),
@@ -76,4 +82,51 @@ async fn a_materialized_view_may_use_windows() {
     assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap()[0].num_rows(), 1);
     let plan = join(JoinType::Inner);
     assert!(materialize(&plan, &Stations, &session).await.is_ok());
+}
+
+/// A view that is computed while a flow runs: its rows are the codes given so far.
+#[derive(Default)]
+struct Growing(Mutex<Option<Vec<&'static str>>>);
+
+impl StaticTables for Growing {
+    fn version(&self, _: &Relation) -> Result<Option<u64>, DataFusionError> {
+        Ok(self.0.lock().as_ref().map(|codes| codes.len() as u64))
+    }
+
+    fn table(&self, _: &Relation) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let codes = StringArray::from(self.0.lock().clone().unwrap_or_default());
+        let batch = RecordBatch::try_new(stations_schema(), vec![Arc::new(codes.clone()), Arc::new(codes)])?;
+        Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+    }
+}
+
+#[tokio::test]
+async fn a_view_that_was_never_computed_is_waited_for_and_a_changed_one_is_read_anew() {
+    let mut world = World::new(join(JoinType::Inner), 1);
+    let view = Arc::new(Growing::default());
+    let statics = Arc::clone(&view);
+    world.change = Arc::new(move |options| options.statics = Some(Arc::clone(&statics) as _));
+    world.source().append("0", &rows(&[(0, "A", 1)]));
+    let computing = {
+        let (clock, view) = (Arc::clone(&world.clock), Arc::clone(&view));
+        async move {
+            for round in 0.. {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                if round == 5 {
+                    *view.0.lock() = Some(vec!["A"]);
+                }
+                clock.advance(5_000_000);
+            }
+        }
+    };
+    let mut task = tokio::select! {
+        task = world.open() => task.unwrap(),
+        () = computing => unreachable!("it goes on until the flow is open"),
+    };
+    task.run_available().await.unwrap();
+    world.source().append("0", &rows(&[(0, "B", 2)]));
+    *view.0.lock() = Some(vec!["A", "B"]);
+    world.clock.advance(1_000_000);
+    task.run_available().await.unwrap();
+    assert_eq!(world.sorted(), ["1 | A", "2 | B"]);
 }

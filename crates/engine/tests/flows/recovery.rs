@@ -61,3 +61,35 @@ async fn a_snapshot_writes_what_changed_and_removes_what_is_not_used() {
     let expected = ["[12:00–12:05) | A | 1 | 1", "[12:05–12:10) | A | 2 | 2", "[12:15–12:20) | A | 1 | 1"];
     assert_eq!(world.sorted(), expected);
 }
+
+#[tokio::test]
+async fn rows_that_state_needs_and_retention_took_are_an_error_and_no_smaller_sum() {
+    let make = || {
+        let world = World::new(tumbling(), 1);
+        let batches: Vec<_> = (0..6).map(|minute| rows(&[(at("12:00") + minute, "A", 1)])).collect();
+        epochs(world.source(), &batches);
+        world.log.die_after(4, true);
+        world
+    };
+    for (deleted, gone) in [(0, false), (3, true)] {
+        let world = make();
+        world.run().await.unwrap_err();
+        world.log.revive();
+        world.source().delete_before("0", deleted);
+        let done = world.run().await;
+        assert_eq!(matches!(done, Err(EngineError::RowsGone { .. })), gone, "{done:?}");
+        if let Err(error) = done {
+            assert!(error.to_string().contains("--full-refresh t"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "a reader's mistake")]
+async fn a_reader_that_panics_is_no_end_of_the_rows() {
+    let world = World::new(tumbling(), 1);
+    world.source().append("0", &rows(&[(at("12:00"), "A", 1), (at("12:30"), "A", 1)]));
+    world.source().batch_rows(1);
+    world.source().panic_in_reads();
+    let _ = world.run().await;
+}

@@ -347,6 +347,10 @@ struct Statics {
 }
 
 impl StaticTables for Statics {
+    fn version(&self, _: &Relation) -> Result<Option<u64>, DataFusionError> {
+        Ok(Some(0))
+    }
+
     fn table(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let missing = |error: String| DataFusionError::External(error.into());
         let batches: Vec<RecordBatch> = match &relation.kind {

@@ -1,0 +1,91 @@
+"""Parts of a pipeline that need each other: a table joined with the project's own view, files that come while it runs."""
+
+import time
+
+import millstream
+
+PIPELINE = "name: parts\nlibraries:\n  - glob:\n      include: transformations/**\nconfiguration:\n  spark.sql.session.timeZone: UTC\n"
+SOURCES = """
+CREATE TABLE visits (ts TIMESTAMP, station STRING, n BIGINT) USING csv OPTIONS (header "true") LOCATION 'visits';
+CREATE TABLE codes (station STRING, name STRING) USING csv OPTIONS (header "true") LOCATION 'codes';
+"""
+# In the order that a person may well write: the reader first.
+JOINED = """
+CREATE STREAMING TABLE named USING csv AS
+SELECT v.station, s.name, v.n FROM STREAM visits v JOIN stations s ON v.station = s.station;
+CREATE MATERIALIZED VIEW stations USING csv AS SELECT station, upper(name) AS name FROM codes;
+"""
+
+
+def pipeline(folder, sql):
+    (folder / "transformations").mkdir()
+    (folder / "spark-pipeline.yml").write_text(PIPELINE)
+    (folder / "sources.sql").write_text(SOURCES)
+    (folder / "transformations" / "all.sql").write_text(sql)
+    add(folder, "codes/1.csv", "station,name\nA,Astor\n")
+    add(folder, "visits/1.csv", "ts,station,n\n2024-01-01 12:00:00,A,1\n2024-01-01 12:00:01,B,2\n")
+
+
+def add(folder, name, text):
+    """A file as a careful writer leaves it: whole at once."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    hidden = path.with_name("." + path.name)
+    hidden.write_text(text)
+    hidden.rename(path)
+
+
+def rows(folder, table):
+    return sorted(millstream.read_table(folder / "lake" / table))
+
+
+def wait_for(folder, table, expected, seconds=20):
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            found = rows(folder, table)
+        except FileNotFoundError:
+            found = None
+        if found == expected:
+            return
+        assert time.monotonic() < deadline, f"{table}: {found}, not {expected}"
+        time.sleep(0.05)
+
+
+def test_a_table_joined_with_the_projects_own_view_has_its_rows_in_the_first_run(tmp_path):
+    pipeline(tmp_path, JOINED)
+    millstream.run("run", tmp_path)
+    assert rows(tmp_path, "named") == [["A", "ASTOR", "1"]]
+    add(tmp_path, "codes/2.csv", "station,name\nB,Bowery\n")
+    add(tmp_path, "visits/2.csv", "ts,station,n\n2024-01-01 12:00:02,B,3\n")
+    millstream.run("run", tmp_path)
+    assert rows(tmp_path, "named") == [["A", "ASTOR", "1"], ["B", "BOWERY", "3"]], "the view is computed before it is joined"
+
+
+def test_up_waits_for_a_view_and_follows_it_when_its_files_change(tmp_path, server):
+    pipeline(tmp_path, JOINED)
+    server("up", tmp_path)
+    wait_for(tmp_path, "named", [["A", "ASTOR", "1"]])
+    add(tmp_path, "codes/2.csv", "station,name\nB,Bowery\n")
+    wait_for(tmp_path, "stations", [["A", "ASTOR"], ["B", "BOWERY"]])
+    time.sleep(1.1)
+    add(tmp_path, "visits/2.csv", "ts,station,n\n2024-01-01 12:00:02,B,3\n")
+    wait_for(tmp_path, "named", [["A", "ASTOR", "1"], ["B", "BOWERY", "3"]])
+
+
+def test_a_view_that_is_joined_but_was_never_computed_is_named(tmp_path):
+    pipeline(tmp_path, JOINED)
+    done = millstream.run("run", tmp_path, "--refresh", "named", check=False)
+    assert done.returncode == 1
+    assert "named joins stations" in done.stderr and "--refresh stations" in done.stderr, done.stderr
+    millstream.run("run", tmp_path, "--refresh", "stations")
+    millstream.run("run", tmp_path, "--refresh", "named")
+    assert rows(tmp_path, "named") == [["A", "ASTOR", "1"]]
+
+
+def test_a_folder_of_very_many_small_files_is_read_whole(tmp_path):
+    pipeline(tmp_path, "CREATE STREAMING TABLE copied USING csv AS SELECT station, n FROM STREAM visits;")
+    for number in range(5_000):
+        (tmp_path / "visits" / f"{number + 2}.csv").write_text(f"ts,station,n\n2024-01-01 12:00:00,C,{number}\n")
+    millstream.run("run", tmp_path)
+    assert len(rows(tmp_path, "copied")) == 5_002
