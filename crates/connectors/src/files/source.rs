@@ -1,7 +1,8 @@
 //! Files as a stream: each file is read once, when it appears.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use millstream_sql::FileFormat;
 use tokio::sync::mpsc;
 
 use super::listing::{FileEntry, Location};
-use super::rows::{FileRows, ReadOptions};
+use super::rows::{FileError, FileRows, ReadOptions};
 
 /// Offset of a file that has been read to its end; before, an offset counts rows.
 const DONE: i64 = 1 << 40;
@@ -103,37 +104,34 @@ impl Source for FileSource {
         projection: Option<Vec<usize>>,
     ) -> BoxStream<'static, Result<SourceBatch, SourceError>> {
         let (location, options) = (self.location.clone(), Arc::clone(&self.options));
-        let (sender, receiver) = mpsc::channel(PREFETCH_BATCHES);
-        tokio::task::spawn_blocking(move || {
-            let send = |item| sender.blocking_send(item).is_ok();
-            let listed = location.list().unwrap_or_default();
-            let order = |name: &String| listed.iter().position(|file| location.name_of(&file.path) == *name);
-            let mut wanted: Vec<(Option<usize>, String, i64, i64)> = to
-                .into_iter()
-                .map(|(name, to)| (order(&name), name.clone(), from.get(&name).copied().unwrap_or(0), to))
-                .filter(|(.., from, to)| from < to)
-                .collect();
-            wanted.sort();
-            for (at, name, from, to) in wanted {
-                let file = match at {
-                    Some(at) => listed[at].clone(),
-                    // Not listed any more: it may be there all the same, and if not the error says so.
-                    None => FileEntry {
-                        path: location.path_of(&name),
-                        size: 0,
-                        modified_ms: 0,
-                        partition_values: BTreeMap::new(),
-                    },
-                };
-                if let Err(error) = read_file(&file, &name, from, to, &options, projection.as_deref(), &send) {
-                    let remedy = "put the file back, or start over with --full-refresh";
-                    send(Err(SourceError::Fatal(format!("{error}; {remedy}"))));
+        // Most files of a position were read long ago.
+        let wanted = to.into_iter().filter_map(|(name, to)| {
+            let from = from.get(&name).copied().unwrap_or(0);
+            (from < to).then_some((name, from..to))
+        });
+        let wanted: BTreeMap<String, Range<i64>> = wanted.collect();
+        ahead(move |send| {
+            let listed = match location.list() {
+                Ok(listed) => listed,
+                Err(error) => {
+                    send(Err(SourceError::Unavailable(error.to_string())));
                     return;
                 }
+            };
+            let files = in_order(listed, wanted, |path| location.name_of(path), |name| location.path_of(name));
+            for (file, name, rows) in files {
+                match read_file(&file, &name, rows, &options, projection.as_deref(), send) {
+                    Ok(true) => {}
+                    // Nobody listens any more.
+                    Ok(false) => return,
+                    Err(error) => {
+                        let remedy = "put the file back, or start over with --full-refresh";
+                        send(Err(SourceError::Fatal(format!("{error}; {remedy}"))));
+                        return;
+                    }
+                }
             }
-        });
-        stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) })
-            .boxed()
+        })
     }
 
     fn partition_ends(&self, _: &str) -> bool {
@@ -151,16 +149,57 @@ impl Source for FileSource {
     }
 }
 
-/// Sends rows `from` to before `to` of a file; the last batch has [`DONE`] if the file ends there.
+/// What a reader gives.
+type Item = Result<SourceBatch, SourceError>;
+
+/// What `work` sends, which blocks and runs aside. A panic of it is an error and not the end of the rows: what was not read must not count
+/// as read.
+pub(super) fn ahead(work: impl FnOnce(&dyn Fn(Item) -> bool) + Send + 'static) -> BoxStream<'static, Item> {
+    let (sender, receiver) = mpsc::channel(PREFETCH_BATCHES);
+    let working = tokio::task::spawn_blocking(move || work(&|item| sender.blocking_send(item).is_ok()));
+    stream::unfold((receiver, Some(working)), |(mut receiver, mut working)| async move {
+        let item = match receiver.recv().await {
+            Some(item) => item,
+            None => {
+                let error = working.take()?.await.err()?;
+                Err(SourceError::Fatal(format!("reading files ended badly: {error}")))
+            }
+        };
+        Some((item, (receiver, working)))
+    })
+    .boxed()
+}
+
+/// The wanted files with their names and the rows to read, as they are listed. Each file listed is looked at once. What is not listed any
+/// more comes first: it may be there all the same, and if not the error says so.
+pub(super) fn in_order(
+    listed: Vec<FileEntry>,
+    mut wanted: BTreeMap<String, Range<i64>>,
+    mut name_of: impl FnMut(&Path) -> String,
+    path_of: impl Fn(&str) -> PathBuf,
+) -> Vec<(FileEntry, String, Range<i64>)> {
+    let mut found = Vec::with_capacity(wanted.len());
+    for file in listed {
+        if let Some((name, rows)) = wanted.remove_entry(&name_of(&file.path)) {
+            found.push((file, name, rows));
+        }
+    }
+    let gone = wanted.into_iter().map(|(name, rows)| {
+        let (path, partition_values) = (path_of(&name), BTreeMap::new());
+        (FileEntry { path, size: 0, modified_ms: 0, partition_values }, name, rows)
+    });
+    gone.chain(found).collect()
+}
+
+/// Sends these rows of a file; the last batch has [`DONE`] if the file ends there. False if nobody listens any more.
 fn read_file(
     file: &FileEntry,
     name: &str,
-    from: i64,
-    to: i64,
+    Range { start: from, end: to }: Range<i64>,
     options: &ReadOptions,
     projection: Option<&[usize]>,
-    send: &impl Fn(Result<SourceBatch, SourceError>) -> bool,
-) -> Result<(), super::rows::FileError> {
+    send: &dyn Fn(Item) -> bool,
+) -> Result<bool, FileError> {
     let mut rows = FileRows::open(file, options, projection)?;
     let mut at = 0;
     let mut held: Option<(i64, arrow::array::RecordBatch)> = None;
@@ -180,11 +219,8 @@ fn read_file(
         if let Some((next_offset, before)) = held.replace((first + skip + take, batch))
             && !give(next_offset, before)
         {
-            return Ok(());
+            return Ok(false);
         }
     }
-    if let Some((next_offset, last)) = held {
-        give(if to == DONE { DONE } else { next_offset }, last);
-    }
-    Ok(())
+    Ok(held.is_none_or(|(next_offset, last)| give(if to == DONE { DONE } else { next_offset }, last)))
 }

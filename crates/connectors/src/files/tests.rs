@@ -114,6 +114,71 @@ async fn a_file_that_is_gone_is_an_error() {
     assert!(matches!(first, Err(SourceError::Fatal(m)) if m.contains("x.csv") && m.contains("--full-refresh")));
 }
 
+#[tokio::test]
+async fn ten_thousand_files_are_read_in_one_go() {
+    const FILES: i64 = 10_000;
+    let dir = tempfile::tempdir().unwrap();
+    let name = |n: i64| format!("{n:05}.csv");
+    let all = |until: i64| -> Position { (0..until).map(|n| (name(n), 1 << 40)).collect() };
+    for n in 0..FILES {
+        std::fs::write(dir.path().join(name(n)), format!("{n},a\n")).unwrap();
+    }
+    let source = source(dir.path(), ".", &[]);
+    let end = source.end(&Position::new()).await.unwrap();
+    assert_eq!(end, all(FILES));
+    let mut numbers: Vec<i64> = read(&source, &Position::new(), &end).await.into_iter().flat_map(|(.., n)| n).collect();
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..FILES));
+    let one_more = Position::from([(name(0), 1 << 40)]);
+    assert_eq!(read(&source, &Position::new(), &one_more).await, [(name(0), 1 << 40, vec![0])]);
+}
+
+#[test]
+fn each_listed_file_is_looked_at_once() {
+    let location = listing::Location::new(Path::new("/p"), "in");
+    let listed: Vec<_> = (0..10_000_i64)
+        .map(|n| listing::FileEntry {
+            path: format!("/p/in/{n}.csv").into(),
+            size: 1,
+            modified_ms: n,
+            partition_values: BTreeMap::new(),
+        })
+        .collect();
+    let order = |wanted: BTreeMap<String, std::ops::Range<i64>>| {
+        let mut looks = 0;
+        let name_of = |path: &Path| {
+            looks += 1;
+            location.name_of(path)
+        };
+        let found = source::in_order(listed.clone(), wanted, name_of, |name| location.path_of(name));
+        let paths: Vec<_> = found.into_iter().map(|(file, ..)| file.path).collect();
+        (paths, looks)
+    };
+    let (paths, looks) = order((0..10_000).map(|n| (format!("in/{n}.csv"), 0..1)).collect());
+    assert!(paths.iter().eq(listed.iter().map(|file| &file.path)), "oldest first");
+    assert_eq!(looks, 10_000);
+    let (paths, looks) = order(["in/7.csv", "in/6.csv", "in/gone.csv"].map(|name| (name.to_owned(), 0..1)).into());
+    assert_eq!(paths, ["/p/in/gone.csv", "/p/in/6.csv", "/p/in/7.csv"].map(std::path::PathBuf::from));
+    assert_eq!(looks, 10_000);
+}
+
+#[tokio::test]
+async fn a_reader_that_panics_is_an_error_and_not_the_end() {
+    let rows = RecordBatch::new_empty(schema());
+    let batch = move || millstream_engine::SourceBatch { partition: "a".into(), next_offset: 1, rows: rows.clone() };
+    let first = batch();
+    let read: Vec<_> = source::ahead(move |send| {
+        send(Ok(first));
+        panic!("no such column");
+    })
+    .collect()
+    .await;
+    let [Ok(_), Err(SourceError::Fatal(reason))] = read.as_slice() else { panic!("{read:?}") };
+    assert!(reason.contains("no such column"), "{reason}");
+    let read: Vec<_> = source::ahead(move |send| assert!(send(Ok(batch())))).collect().await;
+    assert!(matches!(read.as_slice(), [Ok(_)]));
+}
+
 fn pipeline(format: FileFormat) -> Pipeline {
     let table = millstream_sql::Table {
         name: "t".into(),
