@@ -22,6 +22,10 @@
 //! Segments are synced behind, by a second thread, which then writes `checkpoint` and so frees the journal's space.
 //!
 //! A journal entry holds or it does not (length, CRC, entry number), so an append over many partitions is atomic.
+//!
+//! A topic with `flush.messages` or `flush.ms` is relaxed: its appends are not journaled, are visible at once and synced with the next
+//! checkpoint. Its part of an append that has parts of durable topics, too, is written without its head (the first batch's header), synced
+//! with all that is before it in its partition, and gets the head when the journal, which has it, is synced.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -11,7 +11,7 @@ use crate::files::Files;
 use crate::{LogError, TopicPartition};
 
 /// Version of the folder's whole format. A change that an older version cannot read raises it.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const META: &str = "meta.json";
 const PARTITION: &str = "partition.json";
 
@@ -86,7 +86,7 @@ pub(crate) fn is_there(files: &dyn Files, dir: &Path) -> Result<bool, LogError> 
     Ok(read_file(files, &dir.join(META))?.is_some())
 }
 
-/// The folder's cluster id, made when the folder is new; and whether it was.
+/// The folder's cluster id, made when the folder is new; and whether it was. A folder of an older format is of this one from here on.
 pub(crate) fn cluster_id(files: &dyn Files, dir: &Path) -> Result<(String, bool), LogError> {
     let path = dir.join(META);
     let Some(bytes) = read_file(files, &path)? else {
@@ -94,13 +94,17 @@ pub(crate) fn cluster_id(files: &dyn Files, dir: &Path) -> Result<(String, bool)
         replace(files, dir, META, &serde_json::to_vec_pretty(&meta).expect("plain data becomes JSON"), true)?;
         return Ok((meta.cluster_id, true));
     };
-    let meta: Meta = serde_json::from_slice(&bytes).map_err(|error| LogError::Corrupt {
+    let mut meta: Meta = serde_json::from_slice(&bytes).map_err(|error| LogError::Corrupt {
         path: path.clone(),
         position: 0,
         reason: error.to_string(),
     })?;
     if meta.format_version > FORMAT_VERSION {
         return Err(LogError::Format { path, found: meta.format_version, supported: FORMAT_VERSION });
+    }
+    if meta.format_version < FORMAT_VERSION {
+        meta.format_version = FORMAT_VERSION;
+        replace(files, dir, META, &serde_json::to_vec_pretty(&meta).expect("plain data becomes JSON"), true)?;
     }
     Ok((meta.cluster_id, false))
 }

@@ -277,7 +277,7 @@ fn rewrite(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogErro
             let EntryBody::Append(parts) = body else { continue };
             for (part, bytes) in parts {
                 // Later entries may be of appends that are not decided yet.
-                let wanted = (synced_to..job.next_entry).contains(&number) && !part.by_reference;
+                let wanted = (synced_to..job.next_entry).contains(&number) && !bytes.is_empty();
                 let Some(item) = suspects.get(&part.slot).filter(|_| wanted) else { continue };
                 if let Some((base, file)) = item.dirty.segments.iter().find(|(base, _)| *base == part.segment) {
                     file.write_at(&[bytes], part.position)

@@ -12,17 +12,18 @@
 //!
 //! ```text
 //!  0 slot        u32   of the partition
-//!  4 flags       u32   1 = by reference: the bytes stand in the segment, synced, and not here
+//!  4 stored      u32   where the batches are: 0 = here, 1 = in the segment, synced, 2 = there, but their head is here
 //!  8 segment     i64   base offset of the segment
 //! 16 position    u64   in the segment's file
 //! 24 base offset i64   of the first record
 //! 32 next offset i64   after the last record
 //! 40 length      u64   bytes of the batches
-//! 48 the batches, unless by reference
+//! 48 the batches, or the first 61 bytes of them, or nothing
 //! ```
 //! All little endian.
 
 use bytes::{Bytes, BytesMut};
+use millstream_protocol::records;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -30,7 +31,9 @@ pub(crate) const ENTRY_HEADER_BYTES: usize = 24;
 pub(crate) const PART_HEADER_BYTES: usize = 48;
 const KIND_APPEND: u32 = 1;
 const KIND_META: u32 = 2;
-const BY_REFERENCE: u32 = 1;
+
+/// The head of a part's batches: the header of the first one, without which nothing of them is sound.
+pub(crate) const HEAD_BYTES: usize = records::HEADER_BYTES;
 
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut field = [0; 4];
@@ -44,11 +47,37 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(field)
 }
 
+/// Where the batches of a part are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// In the entry.
+    Here,
+    /// In the segment, which is synced before the entry is.
+    Segment,
+    /// In the segment, synced, but for their first [`HEAD_BYTES`]: those are in the entry, and in the segment not before the entry is
+    /// synced. So who walks a relaxed topic's segment finds nothing of an append that the journal does not have.
+    SegmentButHead,
+}
+
+impl Stored {
+    fn encode(self) -> u32 {
+        match self {
+            Stored::Here => 0,
+            Stored::Segment => 1,
+            Stored::SegmentButHead => 2,
+        }
+    }
+
+    fn decode(stored: u32) -> Option<Stored> {
+        [Stored::Here, Stored::Segment, Stored::SegmentButHead].into_iter().find(|one| one.encode() == stored)
+    }
+}
+
 /// Where a part of an append stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PartHeader {
     pub(crate) slot: u32,
-    pub(crate) by_reference: bool,
+    pub(crate) stored: Stored,
     pub(crate) segment: i64,
     pub(crate) position: u64,
     pub(crate) base_offset: i64,
@@ -59,7 +88,7 @@ pub(crate) struct PartHeader {
 impl PartHeader {
     fn encode(&self, bytes: &mut [u8]) {
         bytes[0..4].copy_from_slice(&self.slot.to_le_bytes());
-        bytes[4..8].copy_from_slice(&(if self.by_reference { BY_REFERENCE } else { 0 }).to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.stored.encode().to_le_bytes());
         bytes[8..16].copy_from_slice(&self.segment.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.position.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.base_offset.to_le_bytes());
@@ -67,16 +96,16 @@ impl PartHeader {
         bytes[40..48].copy_from_slice(&self.length.to_le_bytes());
     }
 
-    fn decode(bytes: &[u8; PART_HEADER_BYTES]) -> PartHeader {
-        PartHeader {
+    fn decode(bytes: &[u8; PART_HEADER_BYTES]) -> Option<PartHeader> {
+        Some(PartHeader {
             slot: u32_at(bytes, 0),
-            by_reference: u32_at(bytes, 4) & BY_REFERENCE != 0,
+            stored: Stored::decode(u32_at(bytes, 4))?,
             segment: u64_at(bytes, 8) as i64,
             position: u64_at(bytes, 16),
             base_offset: u64_at(bytes, 24) as i64,
             next_offset: u64_at(bytes, 32) as i64,
             length: u64_at(bytes, 40),
-        }
+        })
     }
 }
 
@@ -145,9 +174,9 @@ impl EntryBuilder {
         header.encode(&mut self.bytes[range.start - PART_HEADER_BYTES..range.start]);
     }
 
-    /// Adds a part whose batches are synced in their segment.
-    pub(crate) fn push_reference(&mut self, header: &PartHeader) {
-        let range = self.push_inline(&[]);
+    /// Adds a part whose batches are in their segment, with their head if that is not.
+    pub(crate) fn push_reference(&mut self, header: &PartHeader, head: &[u8]) {
+        let range = self.push_inline(head);
         self.set_header(&range, header);
     }
 
@@ -217,8 +246,12 @@ pub(super) fn decode(bytes: &[u8], number: u64) -> Option<EntryBody<'_>> {
             let mut parts = Vec::new();
             for _ in 0..u32_at(header, 20) {
                 let (part, rest) = body.split_first_chunk::<PART_HEADER_BYTES>()?;
-                let part = PartHeader::decode(part);
-                let inline = if part.by_reference { 0 } else { usize::try_from(part.length).ok()? };
+                let part = PartHeader::decode(part)?;
+                let inline = match part.stored {
+                    Stored::Here => usize::try_from(part.length).ok()?,
+                    Stored::Segment => 0,
+                    Stored::SegmentButHead => HEAD_BYTES,
+                };
                 let (batches, rest) = rest.split_at_checked(inline)?;
                 parts.push((part, batches));
                 body = rest;
@@ -236,23 +269,28 @@ mod tests {
     use super::*;
 
     fn part() -> impl Strategy<Value = (PartHeader, Vec<u8>)> {
-        let numbers = (any::<u32>(), any::<bool>(), any::<i64>(), any::<u64>(), any::<i64>(), any::<i64>());
-        (numbers, proptest::collection::vec(any::<u8>(), 0..200)).prop_map(|(numbers, bytes)| {
-            let (slot, by_reference, segment, position, base_offset, next_offset) = numbers;
+        let stored = prop_oneof![Just(Stored::Here), Just(Stored::Segment), Just(Stored::SegmentButHead)];
+        let numbers = (any::<u32>(), stored, any::<i64>(), any::<u64>(), any::<i64>(), any::<i64>());
+        (numbers, proptest::collection::vec(any::<u8>(), HEAD_BYTES..200)).prop_map(|(numbers, bytes)| {
+            let (slot, stored, segment, position, base_offset, next_offset) = numbers;
             let length = bytes.len() as u64;
-            (PartHeader { slot, by_reference, segment, position, base_offset, next_offset, length }, bytes)
+            (PartHeader { slot, stored, segment, position, base_offset, next_offset, length }, bytes)
         })
+    }
+
+    fn inline<'a>(header: &PartHeader, bytes: &'a [u8]) -> &'a [u8] {
+        match header.stored {
+            Stored::Here => bytes,
+            Stored::Segment => &[],
+            Stored::SegmentButHead => &bytes[..HEAD_BYTES],
+        }
     }
 
     fn build(parts: &[(PartHeader, Vec<u8>)], number: u64) -> Vec<u8> {
         let mut entry = EntryBuilder::append(0);
         for (header, bytes) in parts {
-            if header.by_reference {
-                entry.push_reference(header);
-            } else {
-                let range = entry.push_inline(bytes);
-                entry.set_header(&range, header);
-            }
+            let range = entry.push_inline(inline(header, bytes));
+            entry.set_header(&range, header);
         }
         entry.seal(number).to_vec()
     }
@@ -266,7 +304,7 @@ mod tests {
             prop_assert_eq!(read.len(), parts.len());
             for ((header, bytes), (read_header, read_bytes)) in parts.iter().zip(read) {
                 prop_assert_eq!(*header, read_header);
-                prop_assert_eq!(if header.by_reference { &[][..] } else { bytes }, read_bytes);
+                prop_assert_eq!(inline(header, bytes), read_bytes);
             }
         }
 

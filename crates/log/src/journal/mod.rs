@@ -10,19 +10,20 @@ mod entry;
 mod read;
 mod ring;
 
-pub(crate) use entry::{EntryBody, EntryBuilder, MetaRecord, PART_HEADER_BYTES, PartHeader};
+pub(crate) use entry::{EntryBody, EntryBuilder, HEAD_BYTES, MetaRecord, PART_HEADER_BYTES, PartHeader, Stored};
 pub(crate) use read::Ring;
 pub(crate) use ring::{CommitError, Journal};
 
 /// Where a file's entries begin: behind a whole sector for the header, which therefore never tears.
 pub(crate) const ENTRIES_AT: u64 = 512;
 const FILE_MAGIC: &[u8; 8] = b"MSJOURNL";
-const FILE_VERSION: u32 = 1;
+/// Version 2 knows parts that are in the segment but for their head.
+const FILE_VERSION: u32 = 2;
 
 /// The header of a journal file.
 ///
 /// ```text
-/// 0 magic "MSJOURNL", 8 version u32 = 1, 12 sequence u64, 20 first entry u64, 28 CRC32C of the bytes before u32; little endian
+/// 0 magic "MSJOURNL", 8 version u32 = 2 (1 is read), 12 sequence u64, 20 first entry u64, 28 CRC32C of the bytes before u32; little endian
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileHeader {
@@ -46,7 +47,7 @@ impl FileHeader {
         let bytes: &[u8; 32] = bytes.first_chunk()?;
         let crc = crc_fast::crc32_iscsi(&bytes[..28]);
         let sound = bytes.starts_with(FILE_MAGIC)
-            && bytes[8..12] == FILE_VERSION.to_le_bytes()
+            && (1..=FILE_VERSION).contains(&entry::u32_at(bytes, 8))
             && bytes[28..] == crc.to_le_bytes();
         sound.then(|| FileHeader { sequence: entry::u64_at(bytes, 12), first_entry: entry::u64_at(bytes, 20) })
     }

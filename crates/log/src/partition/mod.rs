@@ -22,7 +22,7 @@ use crate::segment::{self, Segment};
 use crate::tail::Tail;
 use crate::{LogError, PartitionConfig, TopicPartition};
 
-pub(crate) use stage::{Payload, ProducersNews, Staged};
+pub(crate) use stage::{OpenSegment, Payload, ProducersNews, Staged, Way, Written};
 pub use transactions::Committed;
 
 /// An offset found by its time stamp.

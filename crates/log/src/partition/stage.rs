@@ -14,7 +14,7 @@ use super::{Partition, end_of};
 use crate::checkpoint::read_file;
 use crate::files::FileHandle;
 use crate::index::IndexEntry;
-use crate::journal::{EntryBuilder, PartHeader};
+use crate::journal::{EntryBuilder, HEAD_BYTES, PartHeader, Stored};
 use crate::producers::{AbortedTransaction, Producers, Undo, Verdict};
 use crate::scan::{Depth, Scan};
 use crate::segment::{Segment, Stamps};
@@ -49,6 +49,19 @@ pub(crate) enum ProducersNews {
     Changed(Option<Vec<u8>>),
 }
 
+/// How a part becomes durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// With the journal, which has its bytes.
+    Journal,
+    /// Its segment is synced before the journal names it.
+    Segment,
+    /// The same for a relaxed topic's part of an append that must be whole: all of the partition is synced, but for the part's head.
+    Headless,
+    /// With the next checkpoint: a relaxed topic.
+    Checkpoint,
+}
+
 /// A segment's base offset, and its file.
 pub(crate) type OpenSegment = (i64, Arc<dyn FileHandle>);
 
@@ -81,9 +94,7 @@ pub(crate) struct Written {
     /// The part is the first in its file, whose name may be new.
     pub(crate) first_in_file: bool,
     pub(crate) payload: Payload,
-    /// The segment must be synced before the journal names the part.
-    pub(crate) direct: bool,
-    pub(crate) relaxed: bool,
+    pub(crate) way: Way,
     pub(crate) records: u64,
     pub(crate) bytes: u64,
     before: End,
@@ -101,12 +112,12 @@ struct Placed {
 }
 
 impl Partition {
-    /// Stages `append`. Its bytes go into `entry` unless `direct` or the topic is relaxed. After an error nothing is staged.
+    /// Stages `append` on its `way`: into the segment, and what the journal needs into `entry`. After an error nothing is staged.
     pub(crate) fn stage(
         self: &Arc<Self>,
         append: &Append,
         entry: &mut EntryBuilder,
-        direct: bool,
+        way: Way,
         now_ms: i64,
     ) -> Result<Staged, LogError> {
         if self.is_deleted() {
@@ -114,10 +125,7 @@ impl Partition {
         }
         let mut writer = self.writer.lock();
         let writer = self.loaded(&mut writer, now_ms)?;
-        let (relaxed, log_start) = {
-            let state = self.state.read();
-            (state.relaxed, state.log_start)
-        };
+        let log_start = self.state.read().log_start;
         let first = BatchHeader::read(&append.batches).map_err(|error| self.invalid(0, error))?;
         if first.has_producer()
             && let Verdict::Duplicate { first_offset, last_offset } = writer.producers.check(&self.name, &first)?
@@ -128,7 +136,8 @@ impl Partition {
         }
         let before = writer.end;
         let began = self.roll_if_due(writer, &first, append.batches.len() as u64)?;
-        let inline = !direct && !relaxed;
+        let inline = way == Way::Journal;
+        let hidden = if way == Way::Headless { HEAD_BYTES } else { 0 };
         let mark = entry.mark();
         let mut own = BytesMut::new();
         let range = if inline {
@@ -147,7 +156,7 @@ impl Partition {
             };
             let file = self.log_file(start.segment, start.position == 0)?;
             let path = || self.log_path(start.segment);
-            if let Err(error) = file.write_at(&[&*bytes], start.position) {
+            if let Err(error) = file.write_at(&[&[0; HEAD_BYTES][..hidden], &bytes[hidden..]], start.position) {
                 // What was written of it gives its space back; if even that fails, the next append or recovery overwrites it.
                 let _ = file.set_length(start.position);
                 return Err(LogError::io("write", &path(), &error));
@@ -166,7 +175,11 @@ impl Partition {
         let length = after.position - start.position;
         let header = PartHeader {
             slot: self.slot,
-            by_reference: direct,
+            stored: match way {
+                Way::Headless => Stored::SegmentButHead,
+                Way::Segment => Stored::Segment,
+                Way::Journal | Way::Checkpoint => Stored::Here,
+            },
             segment: start.segment,
             position: start.position,
             base_offset: start.next_offset,
@@ -177,8 +190,8 @@ impl Partition {
             entry.set_header(&range, &header);
             Payload::Inline(range)
         } else {
-            if !relaxed {
-                entry.push_reference(&header);
+            if way != Way::Checkpoint {
+                entry.push_reference(&header, &own[..hidden]);
             }
             Payload::Own(own.freeze())
         };
@@ -197,8 +210,7 @@ impl Partition {
             closed,
             first_in_file: start.position == 0,
             payload,
-            direct: direct && !relaxed,
-            relaxed,
+            way,
             records: (after.next_offset - start.next_offset) as u64,
             bytes: length,
             before,
@@ -230,6 +242,14 @@ impl Partition {
             writer.producers.undo(undo);
         }
         self.log_end.store(before.next_offset, Ordering::Release);
+    }
+
+    /// Gives a headless part its head: the journal has it.
+    pub(crate) fn reveal(&self, written: &Written) -> Result<(), LogError> {
+        let (Way::Headless, Payload::Own(bytes)) = (written.way, &written.payload) else { return Ok(()) };
+        let position = written.after.position - written.bytes;
+        let result = written.file.write_at(&[&bytes[..HEAD_BYTES]], position);
+        result.map_err(|error| LogError::io("write", &self.log_path(written.segment), &error))
     }
 
     /// Makes a staged part part of the log. Watchers hear of it by [`Partition::publish`].

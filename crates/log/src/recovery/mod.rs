@@ -2,7 +2,8 @@
 //!
 //! What is before the checkpoint is synced and not looked at, so the time it takes does not grow with the data. Behind it, the
 //! journal says what was committed, and is replayed onto the segments by offset; what a segment has beyond that was never acknowledged and
-//! is cut off. Relaxed topics are not in the journal: their ends are walked, and cut at the first batch that is not whole.
+//! is cut off. Relaxed topics are not in the journal: their ends are walked, and cut at the first batch that is not whole. A batch that
+//! belongs to an append over durable topics, too, is not whole before the journal gives it its head.
 
 mod found;
 

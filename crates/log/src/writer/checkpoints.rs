@@ -42,6 +42,7 @@ impl Writer {
         };
         let named = job.items.iter().filter(|item| item.dirty.names);
         self.in_flight = InFlight {
+            slots: job.items.iter().map(|item| item.dirty.partition.slot()).collect(),
             topics: job.topics,
             partitions: named.map(|item| (item.dirty.partition.slot(), item.dirty.created)).collect(),
         };
@@ -91,6 +92,14 @@ impl Writer {
         }
     }
 
+    /// Waits for the end of the checkpoint under way.
+    pub(super) fn finish_checkpoint(&mut self) -> Result<(), LogError> {
+        let outcome = self.shared.syncer.outcome();
+        let result = outcome.as_ref().map(|_| ()).map_err(|failed| failed.0.clone());
+        self.end_checkpoint(outcome);
+        result
+    }
+
     /// Waits until segments are synced and a journal file is free.
     pub(super) fn make_room(&mut self) -> Result<(), LogError> {
         // The checkpoint under way may have begun before the entries that fill the ring; then one more is needed.
@@ -99,12 +108,7 @@ impl Writer {
                 self.due = None;
                 self.start_checkpoint();
             }
-            let outcome = self.shared.syncer.outcome();
-            let error = outcome.as_ref().err().map(|failed| failed.0.clone());
-            self.end_checkpoint(outcome);
-            if let Some(error) = error {
-                return Err(error);
-            }
+            self.finish_checkpoint()?;
             if self.journal.has_room() {
                 break;
             }

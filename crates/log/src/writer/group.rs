@@ -6,8 +6,9 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Writer;
-use crate::journal::{CommitError, EntryBuilder, PART_HEADER_BYTES};
-use crate::partition::{Payload, Staged};
+use super::direct::is_headless;
+use crate::journal::{CommitError, EntryBuilder, HEAD_BYTES, PART_HEADER_BYTES};
+use crate::partition::{Payload, Staged, Way};
 use crate::queue::Pending;
 use crate::syncer::Dirty;
 use crate::{Ack, LogError};
@@ -35,6 +36,7 @@ impl Writer {
     /// Makes a group durable and visible, or answers why not.
     pub(super) fn commit(&mut self, mut group: Vec<Pending>) {
         while !group.is_empty() {
+            self.settle_headless(&mut group);
             // What fits one journal file goes together; the rest is the next round's.
             let (mut staged, rest) = self.stage(group);
             let retry = self.sync_direct(&mut staged);
@@ -101,7 +103,7 @@ impl Writer {
                 .parts
                 .iter()
                 .map(|(_, append)| append.batches.len())
-                .map(|length| PART_HEADER_BYTES + if length < direct_min { length } else { 0 })
+                .map(|length| PART_HEADER_BYTES + if length < direct_min { length } else { HEAD_BYTES })
                 .sum();
             if journal_bytes + inline > journal_max && !staged.is_empty() {
                 return (staged, std::iter::once(pending).chain(group).collect());
@@ -116,7 +118,13 @@ impl Writer {
             let mut append = StagedAppend { entry: EntryBuilder::append(inline), parts: Vec::new(), pending };
             let mut failed = None;
             for (partition, part) in &append.pending.parts {
-                match partition.stage(part, &mut append.entry, part.batches.len() >= direct_min, now_ms) {
+                let way = match partition.state().read().relaxed {
+                    true if is_headless(&append.pending, partition) => Way::Headless,
+                    true => Way::Checkpoint,
+                    false if part.batches.len() >= direct_min => Way::Segment,
+                    false => Way::Journal,
+                };
+                match partition.stage(part, &mut append.entry, way, now_ms) {
                     Ok(part) => append.parts.push(part),
                     Err(error) => {
                         failed = Some(error);
@@ -152,15 +160,21 @@ impl Writer {
             let alone = append.parts.len() == 1;
             for part in &append.parts {
                 let Some(written) = &part.written else { continue };
+                let revealed = part.partition.reveal(written);
                 part.partition.commit(written);
                 let dirty =
                     self.dirty.entry(part.partition.slot()).or_insert_with(|| Dirty::new(part.partition.clone()));
+                if let Err(error) = revealed {
+                    tracing::error!(%error, "what the journal has is written again with the next checkpoint");
+                    dirty.suspect = true;
+                    self.due = Some(Instant::now());
+                }
                 if let Some((base, file)) = &written.closed {
                     dirty.add(*base, file);
                 }
                 dirty.add(written.segment, &written.file);
                 dirty.names |= written.first_in_file;
-                if written.relaxed {
+                if matches!(written.way, Way::Headless | Way::Checkpoint) {
                     self.relaxed_records += written.records;
                 }
                 let bytes = match (&written.payload, entry) {
@@ -186,7 +200,7 @@ impl Writer {
     fn note_due(&mut self, staged: &[StagedAppend]) {
         let mut wait = self.shared.context.options.checkpoint_interval_ms;
         for part in staged.iter().flat_map(|append| &append.parts) {
-            if part.written.as_ref().is_some_and(|written| written.relaxed) {
+            if part.written.as_ref().is_some_and(|written| matches!(written.way, Way::Headless | Way::Checkpoint)) {
                 let config = part.partition.config();
                 wait = wait.min(config.flush_ms.unwrap_or(u64::MAX));
                 if config.flush_messages.is_some_and(|most| self.relaxed_records >= most) {

@@ -66,10 +66,7 @@ impl Writer {
         }
         // From here on the journal continues what the segment has, so that must be durable, also what a checkpoint has taken on.
         if self.checkpointing {
-            let outcome = self.shared.syncer.outcome();
-            let error = outcome.as_ref().err().map(|failed| failed.0.clone());
-            self.end_checkpoint(outcome);
-            error.map_or(Ok(()), Err)?;
+            self.finish_checkpoint()?;
         }
         if let Some(dirty) = self.dirty.get_mut(&partition.slot()) {
             for (base, file) in &dirty.segments {

@@ -6,7 +6,7 @@ mod direct;
 mod group;
 mod metas;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,9 +40,11 @@ pub(crate) struct Writer {
     tails: TailCache,
 }
 
-/// Names that the checkpoint under way makes durable.
+/// What the checkpoint under way makes durable.
 #[derive(Default)]
 struct InFlight {
+    /// Partitions with segments in it.
+    slots: HashSet<u32>,
     topics: bool,
     /// By slot: whether the folder itself is new.
     partitions: HashMap<u32, bool>,
@@ -139,22 +141,17 @@ impl Writer {
 
     /// Ends everything: the last checkpoint, so that the next start has nothing to do.
     fn finish(&mut self, reply: Reply<()>) {
-        let mut result = Ok(());
         for command in self.shared.context.queue.close() {
             if let Command::Append(mut pending) = command {
                 pending.answer(Err(LogError::Closed));
             }
         }
         if self.checkpointing {
-            let outcome = self.shared.syncer.outcome();
-            self.end_checkpoint(outcome);
+            // The one that follows has what it did not do.
+            let _ = self.finish_checkpoint();
         }
         self.start_checkpoint();
-        let outcome = self.shared.syncer.outcome();
-        if let Err(failed) = &outcome {
-            result = Err(failed.0.clone());
-        }
-        self.end_checkpoint(outcome);
+        let result = self.finish_checkpoint();
         for waiter in self.waiters.drain(..) {
             let _ = waiter.send(result.clone());
         }
