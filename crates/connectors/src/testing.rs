@@ -21,16 +21,21 @@ const LAST_OFFSET_DELTA: usize = 23;
 /// Where `maxTimestamp` begins in a v2 batch.
 const MAX_TIMESTAMP: usize = 35;
 
+/// Longest name of a topic, as in Kafka.
+const NAME_LENGTH_MAX: usize = 249;
+
+type BeforeRead = Arc<dyn Fn(&MemoryLog, i64) + Send + Sync>;
+
 /// Topics in memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryLog {
     topics: Mutex<BTreeMap<String, Vec<Partition>>>,
     /// Appends that still fail with [`EmbeddedError::Unavailable`], as on a full disk.
     refusals: AtomicUsize,
     appends: AtomicUsize,
+    before_read: Mutex<Option<BeforeRead>>,
 }
 
-#[derive(Debug)]
 struct Partition {
     start: i64,
     batches: Vec<(i64, i64, i64, Bytes)>,
@@ -59,6 +64,16 @@ impl MemoryLog {
         self.appends.load(Ordering::SeqCst)
     }
 
+    /// Deletes a topic with all its records, as a client may at any time.
+    pub fn delete_topic(&self, name: &str) {
+        self.topics.lock().remove(name);
+    }
+
+    /// Lets something happen before each read from now on; it is told the offset.
+    pub fn before_read(&self, act: impl Fn(&MemoryLog, i64) + Send + Sync + 'static) {
+        *self.before_read.lock() = Some(Arc::new(act));
+    }
+
     fn with<T>(
         &self,
         topic: &str,
@@ -72,6 +87,12 @@ impl MemoryLog {
             .ok_or_else(|| EmbeddedError::UnknownTopic(format!("{topic}-{partition}")))?;
         act(found)
     }
+}
+
+/// Would Kafka take this as a topic's name?
+fn is_legal(name: &str) -> bool {
+    let legal = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
+    !matches!(name, "" | "." | "..") && name.len() <= NAME_LENGTH_MAX && name.bytes().all(legal)
 }
 
 fn be<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -97,6 +118,9 @@ fn split(bytes: &Bytes) -> Option<Vec<(i64, i64, Bytes)>> {
 #[async_trait]
 impl EmbeddedLog for MemoryLog {
     async fn ensure_topic(&self, name: &str, spec: TopicSpec) -> Result<TopicInfo, EmbeddedError> {
+        if !is_legal(name) {
+            return Err(EmbeddedError::Refused(format!("{name:?} is not a legal topic name")));
+        }
         let mut topics = self.topics.lock();
         let parts = topics.entry(name.to_owned()).or_insert_with(|| {
             (0..spec.partitions.max(1))
@@ -131,6 +155,10 @@ impl EmbeddedLog for MemoryLog {
     }
 
     async fn read(&self, topic: &str, partition: i32, offset: i64, max_bytes: usize) -> Result<Bytes, EmbeddedError> {
+        let before = self.before_read.lock().clone();
+        if let Some(before) = before {
+            before(self, offset);
+        }
         self.with(topic, partition, |p| {
             if offset < p.start || offset > p.end() {
                 return Err(EmbeddedError::OutOfRange {

@@ -9,7 +9,7 @@ use millstream_protocol::records::Scratch;
 use serde_json::Value as Json;
 
 use super::cursor::FeedRecord;
-use crate::embedded::{EmbeddedError, EmbeddedLog, TopicSpec};
+use crate::embedded::{Append, EmbeddedError, EmbeddedLog, TopicSpec};
 use crate::records::visit;
 use crate::table_log::delivery::{Gather, Outgoing, Sticky};
 
@@ -46,6 +46,8 @@ pub struct EmbeddedProducer {
 
 /// Appends after which what stands before the last state is forgotten.
 const FORGET_APPENDS: u64 = 150;
+/// Refusals of the log that one append takes before it fails: more often the topic is not deleted under its hands.
+const REFUSALS_MAX: u32 = 4;
 
 impl EmbeddedProducer {
     /// Makes the topics that are not there; `topic` with the broker's defaults.
@@ -57,6 +59,23 @@ impl EmbeddedProducer {
         let info = log.ensure_topic(topic, TopicSpec::default()).await.map_err(produce_error)?;
         let (topic, partitions) = (topic.to_owned(), info.partitions);
         Ok(Self { log, topic, partitions, states, sticky: Sticky::default(), since_forgotten: 0 })
+    }
+
+    fn gather(&mut self, records: &[FeedRecord], state: &Json) -> Vec<Append> {
+        let mut out = Gather::default();
+        let now_ms = now_ms();
+        for record in records {
+            let outgoing = Outgoing {
+                topic: &self.topic,
+                partition: None,
+                key: record.key.as_deref(),
+                value: Some(&record.value),
+                headers: &[],
+            };
+            out.put(&outgoing, self.partitions, &mut self.sticky, now_ms);
+        }
+        out.push(&self.states, 0, now_ms, None, Some(state.to_string().as_bytes()), &[]);
+        out.finish()
     }
 }
 
@@ -101,20 +120,18 @@ impl Produce for EmbeddedProducer {
     }
 
     async fn produce(&mut self, records: &[FeedRecord], state: &Json) -> Result<(), ProduceError> {
-        let mut out = Gather::default();
-        let now_ms = now_ms();
-        for record in records {
-            let outgoing = Outgoing {
-                topic: &self.topic,
-                partition: None,
-                key: record.key.as_deref(),
-                value: Some(&record.value),
-                headers: &[],
-            };
-            out.put(&outgoing, self.partitions, &mut self.sticky, now_ms);
+        let mut refused = 0;
+        loop {
+            let parts = self.gather(records, state);
+            let Err(error) = self.log.append(parts).await else { break };
+            refused += 1;
+            if matches!(error, EmbeddedError::Unavailable(_)) || refused == REFUSALS_MAX {
+                return Err(produce_error(error));
+            }
+            // Nothing was written. The topic may have been deleted, and be there again with other partitions.
+            let info = self.log.ensure_topic(&self.topic, TopicSpec::default()).await.map_err(produce_error)?;
+            self.partitions = info.partitions;
         }
-        out.push(&self.states, 0, now_ms, None, Some(state.to_string().as_bytes()), &[]);
-        self.log.append(out.finish()).await.map_err(produce_error)?;
         self.sticky.turn();
         self.since_forgotten += 1;
         if self.since_forgotten >= FORGET_APPENDS && state.get("state").is_some() {

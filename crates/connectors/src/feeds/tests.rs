@@ -315,6 +315,24 @@ async fn a_restart_goes_on_with_the_next_record() {
     }
 }
 
+#[tokio::test]
+async fn a_topic_that_is_deleted_meanwhile_is_made_again() {
+    let log = MemoryLog::new();
+    log.ensure_topic("t", TopicSpec { partitions: 4, configs: vec![] }).await.unwrap();
+    let dynamic = || Arc::clone(&log) as Arc<dyn EmbeddedLog>;
+    let mut target = EmbeddedProducer::open(dynamic(), "feed", "t").await.unwrap();
+    let record = |value: &str| FeedRecord { key: None, value: value.as_bytes().to_vec() };
+    let state = |position: u64| serde_json::json!({ "position": position, "state": position });
+    for (position, value) in [(1, "a"), (2, "b")] {
+        target.produce(&[record(value)], &state(position)).await.unwrap();
+    }
+    log.delete_topic("t");
+    target.produce(&[record("c")], &state(3)).await.unwrap();
+    assert_eq!(values(&log, "t").await, BTreeMap::from([(0, vec![b"c".to_vec()])]));
+    let states = log.offsets("__feed.feed", 0).unwrap();
+    assert_eq!((states.high_watermark, target.last_state().await.unwrap()), (3, Some(state(3))));
+}
+
 /// A target that counts, and refuses at first.
 struct Reluctant(usize, Vec<FeedRecord>);
 

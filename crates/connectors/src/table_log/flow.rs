@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use async_trait::async_trait;
 use millstream_engine::{Clock, Commit, CommitError, DeadLetter, FlowLog, Progress};
@@ -14,7 +15,7 @@ use tokio::sync::Mutex;
 use super::delivery::{Delivery, Gather, Sticky};
 use super::hub::TableHub;
 use super::payload;
-use super::topics::{flow_spec, flow_topic, table_topic};
+use super::topics::{flow_spec, flow_topic, is_internal, table_topic};
 use crate::embedded::{EmbeddedError, EmbeddedLog, TopicSpec};
 use crate::records::visit;
 
@@ -22,6 +23,10 @@ use crate::records::visit;
 const READ_BYTES: usize = 4 << 20;
 /// Commits after which old progress is forgotten, where only the last one is needed.
 const PRUNE_COMMITS: u64 = 10_000;
+/// Refusals of the log that one commit takes before it fails: more topics than this are not deleted under its hands.
+const REFUSALS_MAX: u32 = 4;
+/// Error class of a row that names a topic which it may not be written to.
+const INVALID_TOPIC: &str = "INVALID_TOPIC";
 
 /// Which progress records a flow needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +112,24 @@ impl TableLog {
         Ok(info.partitions)
     }
 
+    /// Makes a topic that a row names; gives why it cannot be written to, if it cannot.
+    async fn named_by_row(&self, state: &mut State, topic: &str) -> Result<Option<String>, CommitError> {
+        if is_internal(topic) {
+            return Ok(Some(format!("{topic:.249} is an internal topic: names that begin with '__' are not for rows")));
+        }
+        if state.partitions.contains_key(topic) {
+            return Ok(None);
+        }
+        match self.log.ensure_topic(topic, TopicSpec::default()).await {
+            Ok(info) => {
+                state.partitions.insert(topic.to_owned(), info.partitions);
+                Ok(None)
+            }
+            Err(EmbeddedError::Refused(reason)) => Ok(Some(reason)),
+            Err(error) => Err(commit_error(error)),
+        }
+    }
+
     /// All of a commit by partition.
     async fn gather(&self, state: &mut State, commit: &Commit, now_ms: i64) -> Result<(Gather, Written), CommitError> {
         let mut out = Gather::default();
@@ -119,13 +142,15 @@ impl TableLog {
             written.records += 1;
             out.push(&self.table_topic, 0, now_ms, None, Some(&value), &headers);
         }
+        let mut refused = Vec::new();
         if let Some(delivery) = &self.options.delivery {
-            self.deliver(state, &mut out, delivery, &commit.rows, now_ms).await?;
+            self.deliver(state, &mut out, delivery, &commit.rows, &mut refused, now_ms).await?;
         }
         if let Some(topic) = &self.options.late_topic {
-            self.deliver(state, &mut out, &Delivery::json(topic, &self.options.session), &commit.late, now_ms).await?;
+            let delivery = Delivery::json(topic, &self.options.session);
+            self.deliver(state, &mut out, &delivery, &commit.late, &mut refused, now_ms).await?;
         }
-        for letter in &commit.dead {
+        for letter in commit.dead.iter().chain(&refused) {
             let partitions = self.partitions(state, &self.options.dead_letters).await?;
             self.dead_letter(state, &mut out, letter, partitions, now_ms);
         }
@@ -134,23 +159,64 @@ impl TableLog {
         Ok((out, written))
     }
 
+    /// The commit as one append; gives the first offset by topic, which says something of topics with one partition. An append that is
+    /// refused left nothing anywhere, so it may be repeated: topics that rows go to may be deleted at any time, and be there again with
+    /// other partitions. What is known of them is forgotten, they are made again and all is gathered anew.
+    async fn append(
+        &self,
+        state: &mut State,
+        commit: &Commit,
+        now_ms: i64,
+    ) -> Result<(BTreeMap<String, i64>, Written), CommitError> {
+        let mut refused = 0;
+        loop {
+            let (gathered, written) = self.gather(state, commit, now_ms).await?;
+            let parts = gathered.finish();
+            let topics: Vec<String> = parts.iter().map(|part| part.topic.clone()).collect();
+            match self.log.append(parts).await {
+                Ok(offsets) => return Ok((topics.into_iter().zip(offsets).collect(), written)),
+                Err(EmbeddedError::Unavailable(reason)) => return Err(CommitError::Unavailable(reason)),
+                Err(error) => {
+                    refused += 1;
+                    if refused == REFUSALS_MAX {
+                        return Err(commit_error(error));
+                    }
+                    state.partitions.clear();
+                }
+            }
+        }
+    }
+
     async fn deliver(
         &self,
         state: &mut State,
         out: &mut Gather,
         delivery: &Delivery,
-        rows: &[arrow::array::RecordBatch],
+        rows: &[RecordBatch],
+        refused: &mut Vec<DeadLetter>,
         now_ms: i64,
     ) -> Result<(), CommitError> {
         for batch in rows.iter().filter(|b| b.num_rows() > 0) {
             self.partitions(state, delivery.topic()).await?;
             // Topics that rows name themselves have to be there before records are counted into them.
+            let mut reasons = BTreeMap::new();
             for topic in delivery.topics(batch).map_err(not_rows)? {
-                self.partitions(state, &topic).await?;
+                if let Some(reason) = self.named_by_row(state, &topic).await? {
+                    reasons.insert(topic, reason);
+                }
             }
             let State { sticky, partitions, .. } = state;
             delivery
                 .records(batch, |record| {
+                    if let Some(reason) = reasons.get(record.topic) {
+                        refused.push(DeadLetter {
+                            value: record.value.unwrap_or_default().to_vec(),
+                            error_class: INVALID_TOPIC.into(),
+                            message: reason.clone(),
+                            record: None,
+                        });
+                        return Ok(());
+                    }
                     let count = partitions.get(record.topic).copied().unwrap_or(1);
                     out.put(&record, count, sticky, now_ms);
                     Ok::<(), ArrowError>(())
@@ -281,15 +347,10 @@ impl FlowLog for TableLog {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         let mut state = self.state.lock().await;
         let now_ms = self.clock.now_us() / 1000;
-        let (gathered, written) = self.gather(&mut state, &commit, now_ms).await?;
-        let parts = gathered.finish();
-        let at = |topic: &str| parts.iter().position(|part| part.topic == topic);
-        let (table_at, flow_at) = (at(&self.table_topic), at(&self.flow_topic));
-        let offsets = self.log.append(parts).await.map_err(commit_error)?;
+        let (appended, written) = self.append(&mut state, &commit, now_ms).await?;
         state.sticky.turn();
         state.commits += 1;
-        let offset_of = |at: Option<usize>| at.and_then(|at| offsets.get(at)).copied();
-        if let Some(offset) = offset_of(flow_at) {
+        if let Some(offset) = appended.get(&self.flow_topic).copied() {
             note(&mut state.epochs, commit.progress.epoch, offset);
             if self.options.keep == KeepProgress::Last {
                 state.epochs.clear();
@@ -299,7 +360,7 @@ impl FlowLog for TableLog {
                 }
             }
         }
-        if let Some(first) = offset_of(table_at) {
+        if let Some(first) = appended.get(&self.table_topic) {
             let rows = commit.rows;
             self.hub.appended(rows, first + written.records, written.bytes, now_ms);
         }

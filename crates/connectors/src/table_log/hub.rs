@@ -15,7 +15,9 @@ use crate::embedded::{EmbeddedError, EmbeddedLog};
 
 /// Rows kept in memory for the page.
 const TAIL_ROWS: usize = 5_000;
-/// Bytes of the log's end that are read for the tail when a table is opened.
+/// Records at the log's end that are read first for the tail when a table is opened.
+const TAIL_RECORDS: i64 = 8;
+/// Bytes of the log that are read at once for the tail.
 const TAIL_BYTES: usize = 256 << 10;
 /// How long rows stay after all followers have passed.
 const KEEP_MS: i64 = 60 * 60 * 1000;
@@ -78,20 +80,29 @@ impl TableHub {
         Ok(Arc::new(hub))
     }
 
+    /// Reads backwards, a longer piece each time, until there are rows enough: how many a record holds is not known before.
     async fn load_tail(&self, log_start: i64, end: i64) -> Result<(), ReadError> {
-        // Records are small when they are many; a few hundred of the last ones hold enough rows.
         let reader = self.reader();
-        let mut next = log_start.max(end - TAIL_ROWS as i64);
-        while next < end {
-            let chunk = reader.read(next, end, TAIL_BYTES).await?;
-            if chunk.next_offset == next {
-                break;
+        let (mut pieces, mut rows, mut records, mut to) = (Vec::new(), 0, TAIL_RECORDS, end);
+        while to > log_start && rows < TAIL_ROWS {
+            let from = log_start.max(to - records);
+            let mut piece = Vec::new();
+            let mut next = from;
+            while next < to {
+                let chunk = reader.read(next, to, TAIL_BYTES).await?;
+                if chunk.next_offset == next {
+                    break;
+                }
+                next = chunk.next_offset;
+                rows += chunk.rows();
+                piece.extend(chunk.batches);
             }
-            next = chunk.next_offset;
-            // A table whose columns changed shows its new rows only.
-            let same = chunk.batches.into_iter().filter(|b| b.schema_ref().fields() == self.schema.fields());
-            self.tail.push(same);
+            pieces.push(piece);
+            (records, to) = (records * 2, from);
         }
+        // A table whose columns changed shows its new rows only.
+        let same = |batch: &RecordBatch| batch.schema_ref().fields() == self.schema.fields();
+        self.tail.push(pieces.into_iter().rev().flatten().filter(same));
         Ok(())
     }
 

@@ -187,6 +187,95 @@ async fn a_table_with_a_value_is_written_as_it_is() {
     assert_eq!(seen, [("other".into(), None, Some(b"a".to_vec())), ("out".into(), Some(b"k".to_vec()), None)]);
 }
 
+/// Rows whose own column names the topic.
+fn named(pairs: &[(Option<&str>, &str)]) -> RecordBatch {
+    let topic: ArrayRef = Arc::new(StringArray::from_iter(pairs.iter().map(|(topic, _)| *topic)));
+    let value: ArrayRef = Arc::new(StringArray::from_iter_values(pairs.iter().map(|(_, value)| value)));
+    RecordBatch::try_from_iter_with_nullable([("value", value, true), ("topic", topic, true)]).unwrap()
+}
+
+#[tokio::test]
+async fn a_row_that_names_a_wrong_topic_becomes_a_dead_letter() {
+    let log = MemoryLog::new();
+    let long = "x".repeat(250);
+    let wrong = ["__flow.t", "__table.t", "__consumer_offsets", "__new", "a b", "..", "", long.as_str()];
+    let mut pairs = vec![(None, "plain"), (Some("other"), "named")];
+    pairs.extend(wrong.iter().map(|topic| (Some(*topic), "stray")));
+    let rows = named(&pairs);
+    let properties = [("millstream.topic".to_owned(), "out".to_owned())].into_iter().collect();
+    let delivery = Delivery::of("t", &rows.schema(), &properties, &Default::default()).unwrap();
+    let dynamic = Arc::clone(&log) as Arc<dyn EmbeddedLog>;
+    let hub = TableHub::open(dynamic, "t", rows.schema()).await.unwrap();
+    let options = TableLogOptions { delivery, ..options() };
+    let flow = TableLog::open(Arc::clone(&hub), Arc::new(SystemClock), options).await.unwrap();
+    for epoch in 1..=2 {
+        flow.commit(commit(epoch, vec![rows.clone()])).await.unwrap();
+    }
+    let names: Vec<String> = log.topics().into_iter().map(|topic| topic.name).collect();
+    assert_eq!(names, ["__flow.t", "__table.t", "other", "out", "p.dead-letters"]);
+    assert_eq!((log.offsets("__flow.t", 0).unwrap().high_watermark, flow.since(0).await.unwrap().len()), (2, 2));
+    assert_eq!(hub.reader().read(0, 9, 1 << 20).await.unwrap().rows(), 2 * pairs.len());
+    for (topic, value) in [("out", "plain"), ("other", "named")] {
+        let values: Vec<_> = records(&log, topic, 0).await.into_iter().map(|(_, value, _)| value).collect();
+        assert_eq!(values, [Some(value.to_owned()), Some(value.to_owned())]);
+    }
+    let letters = records(&log, "p.dead-letters", 0).await;
+    assert_eq!(letters.len(), 2 * wrong.len());
+    for (_, value, headers) in letters {
+        let class = headers.iter().find(|(name, _)| name == "error.class").map(|(_, class)| class.as_str());
+        assert_eq!((value.as_deref(), class), (Some("stray"), Some("INVALID_TOPIC")));
+    }
+}
+
+#[tokio::test]
+async fn topics_that_are_deleted_meanwhile_are_made_again() {
+    let log = MemoryLog::new();
+    log.ensure_topic("out", TopicSpec { partitions: 4, configs: vec![] }).await.unwrap();
+    let properties = [("millstream.topic".to_owned(), "out".to_owned())].into_iter().collect();
+    let delivery = Delivery::of("t", &rows(0, 0).schema(), &properties, &Default::default()).unwrap();
+    let (hub, flow) = open(&log, TableLogOptions { delivery, ..options() }).await;
+    let dead = |value: &[u8]| DeadLetter {
+        value: value.to_vec(),
+        error_class: "MALFORMED_RECORD".into(),
+        message: "no record".into(),
+        record: None,
+    };
+    let both = |epoch: u64| Commit { dead: vec![dead(b"bad")], ..commit(epoch, vec![rows(epoch as i64 * 10, 10)]) };
+    flow.commit(both(1)).await.unwrap();
+    for (epoch, deleted) in [(2, "out"), (3, "p.dead-letters")] {
+        log.delete_topic(deleted);
+        flow.commit(both(epoch)).await.unwrap();
+    }
+    // All of each commit is there once, also what was written beside a topic that was gone.
+    assert_eq!(records(&log, "out", 0).await.len(), 20);
+    assert_eq!(records(&log, "p.dead-letters", 0).await.len(), 1);
+    assert_eq!(hub.reader().read(0, 9, 1 << 20).await.unwrap().rows(), 30);
+    assert_eq!(flow.since(0).await.unwrap(), [progress(1), progress(2), progress(3)]);
+}
+
+#[tokio::test]
+async fn opening_a_table_reads_no_more_than_its_newest_rows() {
+    let log = MemoryLog::new();
+    let (_, flow) = open(&log, options()).await;
+    for epoch in 0..200 {
+        flow.commit(commit(epoch + 1, vec![rows(epoch as i64 * 1000, 1000)])).await.unwrap();
+    }
+    let first = Arc::new(std::sync::atomic::AtomicI64::new(i64::MAX));
+    let seen = Arc::clone(&first);
+    log.before_read(move |_, offset| {
+        seen.fetch_min(offset, std::sync::atomic::Ordering::SeqCst);
+    });
+    let hub = TableHub::open(Arc::clone(&log) as Arc<dyn EmbeddedLog>, "t", rows(0, 0).schema()).await.unwrap();
+    let newest: Vec<i64> = hub
+        .tail()
+        .newest(5000)
+        .iter()
+        .flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec())
+        .collect();
+    assert_eq!(newest, (195_000..200_000).collect::<Vec<_>>());
+    assert!(first.load(std::sync::atomic::Ordering::SeqCst) >= 180);
+}
+
 #[tokio::test]
 async fn newest_rows_are_there_after_a_restart() {
     let log = MemoryLog::new();

@@ -2,6 +2,14 @@
 
 use crate::embedded::TopicSpec;
 
+/// Names that begin so are the log's and the engine's own: no row and no pattern reaches them.
+const INTERNAL_PREFIX: &str = "__";
+
+/// Is this topic not for users' records?
+pub fn is_internal(topic: &str) -> bool {
+    topic.starts_with(INTERNAL_PREFIX)
+}
+
 /// Topic of a table's rows.
 pub fn table_topic(table: &str) -> String {
     format!("__table.{table}")
