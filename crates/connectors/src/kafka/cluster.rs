@@ -25,10 +25,12 @@ use tokio::time::Instant;
 
 use super::client_config::client_config;
 use super::cluster_poll::{Request, poll_forever};
+use super::handed_over::handed_over;
 use super::offsets::{Begin, begin, ends, limit, no_record, parse_partition_name, partition_name};
 use super::options::{KafkaOptions, Topics};
 use crate::decode::{Columns, Decoder};
 use crate::embedded::PartitionOffsets;
+use crate::table_log::topics::is_internal;
 
 /// How long a request to the cluster may take.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -117,7 +119,7 @@ impl ClusterSource {
             }
             Topics::Pattern(pattern) => {
                 let all = self.ask(|consumer| metadata(consumer, None)).await?;
-                all.into_iter().filter(|(name, _)| !name.starts_with("__") && pattern.is_match(name)).collect()
+                all.into_iter().filter(|(name, _)| !is_internal(name) && pattern.is_match(name)).collect()
             }
         };
         *self.known.lock() = Some((Instant::now(), found.clone()));
@@ -257,12 +259,12 @@ impl Source for ClusterSource {
             return stream::empty().boxed();
         }
         let (sender, receiver) = mpsc::channel(PREFETCH_BATCHES);
+        let (ended, end) = oneshot::channel();
         let fail_on_data_loss = self.options.fail_on_data_loss;
-        if let Err(error) = self.request(Request::Read { ranges, fail_on_data_loss, sender }) {
+        if let Err(error) = self.request(Request::Read { ranges, fail_on_data_loss, sender, ended }) {
             return refused(error);
         }
-        stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) })
-            .boxed()
+        handed_over(receiver, async move { end.await.map_err(|_| "its thread is gone") })
     }
 
     async fn changed(&self, from: &Position) -> Result<(), SourceError> {

@@ -36,8 +36,13 @@ type Item = Result<SourceBatch, SourceError>;
 
 /// What the thread is asked.
 pub(super) enum Request {
-    /// Read from an offset (none: the first there is) to before another.
-    Read { ranges: BTreeMap<Place, (Option<i64>, i64, Decoder)>, fail_on_data_loss: bool, sender: mpsc::Sender<Item> },
+    /// Read from an offset (none: the first there is) to before another, and tell when that is over, also after an error.
+    Read {
+        ranges: BTreeMap<Place, (Option<i64>, i64, Decoder)>,
+        fail_on_data_loss: bool,
+        sender: mpsc::Sender<Item>,
+        ended: oneshot::Sender<()>,
+    },
     /// Tell when one of the partitions has a record at or after its offset.
     Wait { places: BTreeMap<Place, i64>, sender: oneshot::Sender<()> },
 }
@@ -88,10 +93,11 @@ pub(super) fn poll_forever(consumer: &Arc<BaseConsumer>, requests: &Receiver<Req
             },
         };
         match request {
-            Request::Read { ranges, fail_on_data_loss, sender } => {
+            Request::Read { ranges, fail_on_data_loss, sender, ended } => {
                 if let Err(error) = poller.read(ranges, fail_on_data_loss, &sender) {
                     let _ = sender.blocking_send(Err(error));
                 }
+                let _ = ended.send(());
             }
             Request::Wait { places, sender } => {
                 if let Err(error) = poller.place(&places.iter().map(|(p, at)| (p.clone(), *at)).collect()) {

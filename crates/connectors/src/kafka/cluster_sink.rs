@@ -109,10 +109,16 @@ impl ClusterSink {
         let configs = [("segment.bytes", "1048576"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
         let configs = configs.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         log.ensure_topic(&positions, TopicSpec { partitions: 1, configs }).await?;
-        let position = match last_position(&*log, &positions).await? {
-            Some(position) => position,
-            None => reader.offsets()?.log_start,
-        };
+        let begins = reader.offsets()?.log_start;
+        let position = last_position(&*log, &positions).await?.unwrap_or(begins);
+        if position < begins {
+            // The table was made anew (--full-refresh): what it holds now is to be sent, and what was not yet sent before is in that again.
+            tracing::warn!(
+                table = reader.table(),
+                "rows {position} to {begins} of its log are gone: sending goes on after them"
+            );
+        }
+        let position = position.max(begins);
         let status = watch::Sender::new(ClusterSinkStatus { position, ..ClusterSinkStatus::default() });
         Ok(Self { producer, delivery, reader, log, positions, position, written: 0, status })
     }

@@ -95,6 +95,15 @@ async fn a_cluster_is_read_as_the_embedded_log_is() {
     }
 }
 
+/// Rows in the log of table `t`.
+fn of_table(batch: &RecordBatch) -> Vec<Append> {
+    let mut out = Payload::default();
+    for value in payload::encode(&batch.schema(), std::slice::from_ref(batch)).unwrap() {
+        out.push(0, None, Some(&value), &[]);
+    }
+    vec![Append { topic: "__table.t".into(), partition: 0, batches: out.finish().unwrap() }]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_is_sent_to_a_cluster_by_key() {
     let cluster = MockCluster::new(1).unwrap();
@@ -105,11 +114,7 @@ async fn a_table_is_sent_to_a_cluster_by_key() {
     let unit: ArrayRef = Arc::new(StringArray::from_iter_values((0..90).map(|n| format!("R{}", n % 9))));
     let batch = RecordBatch::try_from_iter_with_nullable([("n", n, true), ("unit", unit, true)]).unwrap();
     let hub = TableHub::open(Arc::clone(&log) as Arc<dyn EmbeddedLog>, "t", batch.schema()).await.unwrap();
-    let mut out = Payload::default();
-    for value in payload::encode(&batch.schema(), std::slice::from_ref(&batch)).unwrap() {
-        out.push(0, None, Some(&value), &[]);
-    }
-    log.append(vec![Append { topic: "__table.t".into(), partition: 0, batches: out.finish().unwrap() }]).await.unwrap();
+    log.append(of_table(&batch)).await.unwrap();
     let properties = [("millstream.topic", "out"), ("millstream.topic.key", "unit")];
     let properties = properties.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
     let delivery = Delivery::of("t", &batch.schema(), &properties, &Default::default()).unwrap().unwrap();
@@ -117,13 +122,24 @@ async fn a_table_is_sent_to_a_cluster_by_key() {
     let mut sink = ClusterSink::open("t.out", &servers, [], delivery.clone(), hub.reader(), dynamic()).await.unwrap();
     sink.send(1).await.unwrap();
     assert_eq!(sink.status().borrow().records, 90);
-    let again = ClusterSink::open("t.out", &servers, [], delivery, hub.reader(), dynamic()).await.unwrap();
+    let again = ClusterSink::open("t.out", &servers, [], delivery.clone(), hub.reader(), dynamic()).await.unwrap();
     assert_eq!(again.position(), 1);
+
+    // It lagged when the table was made anew.
+    let more = of_table(&batch.slice(0, 9));
+    for _ in 0..3 {
+        log.append(more.clone()).await.unwrap();
+    }
+    log.delete_records("__table.t", 0, 3).await.unwrap();
+    let mut anew = ClusterSink::open("t.out", &servers, [], delivery, hub.reader(), dynamic()).await.unwrap();
+    assert_eq!(anew.position(), 3);
+    anew.send(4).await.unwrap();
+    assert_eq!((anew.position(), anew.status().borrow().records), (4, 9));
 
     let source = source(&servers, &[("subscribe", "out"), ("startingoffsets", "earliest")]);
     let from = source.start().await.unwrap();
     let to = source.end(&from).await.unwrap();
-    assert_eq!(to.values().sum::<i64>(), 90);
+    assert_eq!(to.values().sum::<i64>(), 99);
     let mut stream = source.read(from, to, Some(vec![0, 3]));
     while let Some(batch) = stream.next().await {
         let batch = batch.unwrap().rows;

@@ -11,10 +11,12 @@ use futures::stream::{self, BoxStream, FuturesUnordered};
 use millstream_engine::{Position, RecordId, Source, SourceBatch, SourceError};
 use tokio::sync::mpsc;
 
+use super::handed_over::handed_over;
 use super::offsets::{Begin, begin, data_loss, ends, limit, no_record, parse_partition_name, partition_name};
 use super::options::{KafkaOptions, Topics};
 use crate::decode::{Columns, Decoder};
 use crate::embedded::{EmbeddedError, EmbeddedLog, TopicSpec};
+use crate::table_log::topics::is_internal;
 
 /// Bytes asked for at once; decompressed they may be more.
 const READ_BYTES: usize = 1 << 20;
@@ -36,6 +38,12 @@ impl EmbeddedSource {
     /// A source with the columns of `schema`, which are some of Spark's Kafka columns.
     pub fn new(log: Arc<dyn EmbeddedLog>, schema: SchemaRef, options: KafkaOptions) -> Result<Self, SourceError> {
         Columns::new(&schema, None).map_err(|e| SourceError::Fatal(e.to_string()))?;
+        if let Some(level) = options.client.get("isolation.level").filter(|level| level.trim() != "read_committed") {
+            return Err(SourceError::Fatal(format!(
+                "option kafka.isolation.level = '{level}': topics of this process are read as read_committed only; leave the option out, \
+                 or name another cluster in kafka.bootstrap.servers"
+            )));
+        }
         Ok(Self { log, schema, options })
     }
 
@@ -61,7 +69,7 @@ impl EmbeddedSource {
         }
         let wanted = |name: &str| match &self.options.topics {
             Topics::Names(names) => names.binary_search_by(|n| n.as_str().cmp(name)).is_ok(),
-            Topics::Pattern(pattern) => !name.starts_with("__") && pattern.is_match(name),
+            Topics::Pattern(pattern) => !is_internal(name) && pattern.is_match(name),
             Topics::Partitions(_) => false,
         };
         let topics = self.log.topics().into_iter().filter(|t| wanted(&t.name));
@@ -168,7 +176,7 @@ impl Source for EmbeddedSource {
             return chunks;
         }
         let (sender, receiver) = mpsc::channel(PREFETCH_BATCHES);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let mut chunks = chunks;
             while let Some(chunk) = chunks.next().await {
                 if sender.send(chunk).await.is_err() {
@@ -176,8 +184,7 @@ impl Source for EmbeddedSource {
                 }
             }
         });
-        stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) })
-            .boxed()
+        handed_over(receiver, task)
     }
 
     async fn changed(&self, from: &Position) -> Result<(), SourceError> {
@@ -227,34 +234,34 @@ struct PartitionReader {
 
 impl PartitionReader {
     async fn chunk(&mut self, log: &dyn EmbeddedLog, out: &mut Vec<SourceBatch>) -> Result<(), SourceError> {
-        let bytes = match log.read(&self.topic, self.partition, self.next, READ_BYTES).await {
-            Ok(bytes) => bytes,
-            Err(EmbeddedError::OutOfRange { log_start, .. }) if self.next < log_start => {
-                let lost = data_loss(&self.topic, self.partition, self.next, log_start);
-                if self.fail_on_data_loss {
-                    return Err(SourceError::Fatal(lost));
-                }
-                tracing::warn!("{lost}");
-                self.next = log_start;
-                return Ok(());
+        match log.read(&self.topic, self.partition, self.next, READ_BYTES).await {
+            Ok(bytes) if bytes.is_empty() => self.pass_over(self.to)?,
+            Ok(bytes) => {
+                let place = |e: crate::decode::DecodeError| {
+                    SourceError::Fatal(format!("{}-{} from offset {}: {e}", self.topic, self.partition, self.next))
+                };
+                self.next = self.decoder.push(&bytes, self.next, self.to, out).map_err(place)?;
+            }
+            // Made anew, it may also end before what is to be read.
+            Err(EmbeddedError::OutOfRange { log_start, .. }) => {
+                self.pass_over(if self.next < log_start { log_start } else { self.to })?;
             }
             Err(e) => return Err(source_error(e)),
-        };
-        if bytes.is_empty() {
-            let lost = data_loss(&self.topic, self.partition, self.next, self.to);
-            if self.fail_on_data_loss {
-                return Err(SourceError::Fatal(lost));
-            }
-            self.next = self.to;
-        } else {
-            let place = |e: crate::decode::DecodeError| {
-                SourceError::Fatal(format!("{}-{} from offset {}: {e}", self.topic, self.partition, self.next))
-            };
-            self.next = self.decoder.push(&bytes, self.next, self.to, out).map_err(place)?;
         }
         if self.next >= self.to {
             self.decoder.flush(out).map_err(|e| SourceError::Fatal(e.to_string()))?;
         }
+        Ok(())
+    }
+
+    /// Goes on at `there`, because the records before it are gone.
+    fn pass_over(&mut self, there: i64) -> Result<(), SourceError> {
+        let lost = data_loss(&self.topic, self.partition, self.next, there);
+        if self.fail_on_data_loss {
+            return Err(SourceError::Fatal(lost));
+        }
+        tracing::warn!("{lost}");
+        self.next = there.min(self.to);
         Ok(())
     }
 }
@@ -450,5 +457,54 @@ mod tests {
         assert!(matches!(first, Some(Err(SourceError::Fatal(m))) if m.contains("failOnDataLoss")));
         let lenient = source(&log, &[("subscribe", "a"), ("failondataloss", "false")]);
         assert_eq!(offsets(&lenient, range().0, range().1).await["a-0"], (5..10).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_the_rest_was_lost_is_given_out() {
+        for made_anew in [false, true] {
+            let log = MemoryLog::new();
+            topic(&log, "a", 1).await;
+            // Each more than is read at once.
+            for chunk in 0..3 {
+                let mut payload = Payload::default();
+                (0..2).for_each(|_| payload.push(chunk, None, Some(&[b'x'; READ_BYTES]), &[]));
+                let batches = payload.finish().unwrap();
+                log.append(vec![Append { topic: "a".into(), partition: 0, batches }]).await.unwrap();
+            }
+            log.before_read(move |log, offset| {
+                if offset > 0 && made_anew {
+                    log.delete_topic("a");
+                    log.ensure_topic("a", TopicSpec::default()).now_or_never().unwrap().unwrap();
+                } else if offset > 0 {
+                    log.delete_records("a", 0, 6).now_or_never().unwrap().unwrap();
+                }
+            });
+            let range = || (Position::from([("a-0".to_owned(), 0)]), Position::from([("a-0".to_owned(), 5)]));
+            let lenient = source(&log, &[("subscribe", "a"), ("failondataloss", "false")]);
+            let read = offsets(&lenient, range().0, range().1).await;
+            assert_eq!(read["a-0"], [0], "{made_anew}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_falls_over_is_no_end() {
+        let log = MemoryLog::new();
+        topic(&log, "a", 1).await;
+        produce(&log, "a", 0, 0, INLINE_OFFSETS + 1).await;
+        log.before_read(|_, _| panic!("the reader falls over, as this test wants it"));
+        let range = (Position::from([("a-0".to_owned(), 0)]), Position::from([("a-0".to_owned(), INLINE_OFFSETS + 1)]));
+        let items: Vec<_> = source(&log, &[("subscribe", "a")]).read(range.0, range.1, None).collect().await;
+        assert!(matches!(&items[..], [Err(SourceError::Fatal(m))] if m.contains("falls over")), "{items:?}");
+    }
+
+    #[test]
+    fn reads_what_is_committed_and_says_so() {
+        let of = |level: &str| {
+            let options = [("subscribe", "a"), ("kafka.isolation.level", level)];
+            let options = options.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+            EmbeddedSource::new(MemoryLog::new(), kafka_schema(false), KafkaOptions::parse(&options).unwrap())
+        };
+        assert!(of("read_committed").is_ok());
+        assert!(matches!(of("read_uncommitted"), Err(SourceError::Fatal(m)) if m.contains("kafka.isolation.level")));
     }
 }

@@ -8,6 +8,7 @@ pub mod cluster_sink;
 #[cfg(test)]
 mod cluster_tests;
 pub mod embedded;
+mod handed_over;
 pub mod offsets;
 pub mod options;
 
