@@ -1,9 +1,11 @@
 //! Carrying a table's rows into its folder, exactly once.
 //!
 //! The order of a commit: hidden files are written and synced; they get their names, which say the range of the table's log that they hold;
-//! the folder is synced; a new file of `_spark_metadata` names them. Only that last step makes them part of the table. Whatever a crash
-//! leaves behind before it is removed at the next start, told by its range: it begins at or after the last committed end.
+//! the folder is synced; a new file of `_spark_metadata` names them. Only that last step makes them part of the table. Whatever a commit that
+//! failed leaves behind is removed by the next one that does not, and what a crash leaves behind at the next start: files in the metadata's
+//! range of the table's log that it does not name. Not sooner, because metadata whose sync failed may still be there and name them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use tokio::time::Instant;
 
 use super::config::FileConfig;
 use super::disk::Disk;
-use super::metadata::{FOLDER, FileStatus, SinkLog};
+use super::metadata::{FOLDER, FileStatus, SinkLog, path_of};
 use super::part::{Finished, HIDDEN_PREFIX, Parts};
 use crate::embedded::EmbeddedError;
 use crate::table_log::reader::{ReadError, TableReader};
@@ -96,6 +98,8 @@ pub struct FileSink {
     reader: TableReader,
     committed: SinkLog,
     position: i64,
+    /// A commit failed, and its files may still lie there.
+    untidy: bool,
     status: watch::Sender<SinkStatus>,
 }
 
@@ -126,9 +130,11 @@ impl FileSink {
                 offsets.log_start
             )));
         }
-        clear(&*disk, &config.dir, position).map_err(failed)?;
+        let files = committed.all(&*disk).map_err(failed)?;
+        let begun = files.iter().filter_map(|f| range_of(&f.path)).map(|(from, _)| from).min().unwrap_or(position);
+        clear(&*disk, &config.dir, begun, &names(&files)).map_err(failed)?;
         let status = watch::Sender::new(SinkStatus { position, ..SinkStatus::default() });
-        Ok(Self { config: Arc::new(config), disk, reader, committed, position, status })
+        Ok(Self { config: Arc::new(config), disk, reader, committed, position, untidy: false, status })
     }
 
     /// Offset of the first row that can be written, if there is no file yet and rows before it are gone from the log.
@@ -154,6 +160,12 @@ impl FileSink {
     /// Commits all rows up to offset `to` of the table's log; `None` if there are none. After an error nothing of it is committed and
     /// it can be called again.
     pub async fn commit(&mut self, to: i64) -> Result<Option<Committed>, SinkError> {
+        let done = self.commit_once(to).await;
+        self.untidy |= done.is_err();
+        done
+    }
+
+    async fn commit_once(&mut self, to: i64) -> Result<Option<Committed>, SinkError> {
         let from = self.position;
         if to <= from {
             return Ok(None);
@@ -182,13 +194,27 @@ impl FileSink {
         let rows = parts.rows();
         let config = Arc::clone(&self.config);
         let disk = Arc::clone(&self.disk);
-        let files = blocking(move || publish(&*disk, &config, parts.finish()?, from, to)).await.map_err(failed)?;
-        if files.is_empty() {
+        let mut committed = self.committed.clone();
+        let untidy = self.untidy;
+        let done = blocking(move || {
+            let files = publish(&*disk, &config, parts.finish()?, from, to)?;
+            if files.is_empty() {
+                return Ok(None);
+            }
+            let number = committed.add(&*disk, &files, now_ms())?;
+            if untidy {
+                // The commit is done; what stays is removed at the next start.
+                let _ = clear(&*disk, &config.dir, from, &names(&files));
+            }
+            Ok(Some((committed, number, files)))
+        });
+        let Some((committed, number, files)) = done.await.map_err(failed)? else {
             // Nothing that a file could tell; read again after a restart.
             self.position = to;
             return Ok(None);
-        }
-        let number = self.committed.add(&*self.disk, &files, now_ms()).map_err(failed)?;
+        };
+        self.committed = committed;
+        self.untidy = false;
         self.position = to;
         let bytes = files.iter().map(|f| f.size).sum();
         self.status.send_modify(|status| {
@@ -299,21 +325,27 @@ pub fn range_of(path: &str) -> Option<(i64, i64)> {
     fields.next()?.starts_with("c000").then_some((from, to))
 }
 
-/// Removes what no commit names: hidden files, and files that begin at or after `position`.
-fn clear(disk: &dyn Disk, dir: &Path, position: i64) -> io::Result<()> {
+/// Removes what no commit names: hidden files, and files that begin at or after offset `from` of the table's log and are not in `named`.
+fn clear(disk: &dyn Disk, dir: &Path, from: i64, named: &BTreeSet<String>) -> io::Result<()> {
     for entry in disk.list(dir)? {
         let path = dir.join(&entry.name);
         if entry.is_dir {
             if entry.name != FOLDER && entry.name.contains('=') {
-                clear(disk, &path, position)?;
+                clear(disk, &path, from, named)?;
             }
         } else if entry.name.starts_with(HIDDEN_PREFIX)
-            || range_of(&entry.name).is_some_and(|(from, _)| from >= position)
+            || range_of(&entry.name).is_some_and(|(begun, _)| begun >= from) && !named.contains(&entry.name)
         {
             disk.remove(&path)?;
         }
     }
     Ok(())
+}
+
+/// Names of these files without their folders: a lake may have been moved since, and no two files of a table share a name.
+fn names(files: &[FileStatus]) -> BTreeSet<String> {
+    let name = |file: &FileStatus| Some(path_of(&file.path).file_name()?.to_string_lossy().into_owned());
+    files.iter().filter_map(name).collect()
 }
 
 fn now_ms() -> i64 {

@@ -58,7 +58,7 @@ impl FileStatus {
 }
 
 /// The log of one table's folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SinkLog {
     folder: PathBuf,
     last: Option<u64>,

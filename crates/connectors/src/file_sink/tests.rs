@@ -20,15 +20,29 @@ use crate::records::Payload;
 use crate::table_log::{TableHub, payload};
 use crate::testing::MemoryLog;
 
-/// A disk that stops working after so many steps, as if the process were killed; or fails for a while, as if it were full.
+/// A disk that stops working after so many steps, as if the process were killed; or fails for a while, as if it were full; or fails at one
+/// step, after it was done.
 struct Faulty {
     steps_left: AtomicUsize,
     full: AtomicUsize,
+    until_hiccup: AtomicUsize,
 }
 
 impl Faulty {
     fn after(steps: usize) -> Arc<Self> {
-        Arc::new(Self { steps_left: AtomicUsize::new(steps), full: AtomicUsize::new(0) })
+        Arc::new(Self {
+            steps_left: AtomicUsize::new(steps),
+            full: AtomicUsize::new(0),
+            until_hiccup: AtomicUsize::new(usize::MAX),
+        })
+    }
+
+    /// What a step gave, unless it is the one after which the disk says that it failed.
+    fn done<T>(&self, given: io::Result<T>) -> io::Result<T> {
+        match self.until_hiccup.fetch_sub(1, Ordering::SeqCst) {
+            0 => Err(io::Error::from_raw_os_error(28)),
+            _ => given,
+        }
     }
 
     fn step(&self) -> io::Result<()> {
@@ -57,7 +71,7 @@ impl Write for FaultyFile {
 impl DiskFile for FaultyFile {
     fn sync(&mut self) -> io::Result<()> {
         self.0.step()?;
-        self.1.sync()
+        self.0.done(self.1.sync())
     }
 }
 
@@ -70,7 +84,7 @@ impl Disk for FaultyDisk {
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.0.step()?;
-        LocalDisk.rename(from, to)
+        self.0.done(LocalDisk.rename(from, to))
     }
     fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
         self.0.step()?;
@@ -78,11 +92,11 @@ impl Disk for FaultyDisk {
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.0.step()?;
-        LocalDisk.sync_dir(dir)
+        self.0.done(LocalDisk.sync_dir(dir))
     }
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         self.0.step()?;
-        LocalDisk.create_dir_all(dir)
+        self.0.done(LocalDisk.create_dir_all(dir))
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.0.step()?;
@@ -258,6 +272,61 @@ async fn a_full_disk_waits_and_says_so() {
     assert_eq!(done.unwrap().unwrap().rows, 100);
     assert_eq!(status.borrow().waiting, None);
     assert_eq!(committed(&config).0.len(), 100);
+}
+
+#[tokio::test]
+async fn a_commit_that_failed_leaves_no_files_behind() {
+    for hiccup in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, hub) = table().await;
+        let config = || config(dir.path(), FileFormat::Json, true);
+        append(&log, &rows(0, 100)).await;
+        let disk = Faulty::after(usize::MAX);
+        disk.until_hiccup.store(hiccup, Ordering::SeqCst);
+        let mut sink = FileSink::open(config(), Arc::new(FaultyDisk(disk)), hub.reader()).unwrap();
+        if sink.commit(1).await.is_ok() {
+            assert!(hiccup > 10);
+            break;
+        }
+
+        // The next one reaches further, so its files have other names.
+        append(&log, &rows(100, 100)).await;
+        sink.commit(2).await.unwrap();
+        assert_eq!(committed(&config()), ((0..200).collect(), 0), "after hiccup {hiccup}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_removes_files_that_no_commit_names_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, hub) = table().await;
+    let config = || config(dir.path(), FileFormat::Json, false);
+    for n in 0..3 {
+        append(&log, &rows(n, 1)).await;
+    }
+    log.delete_records("__table.t", 0, 1).await.unwrap();
+    let open = || FileSink::open(config(), Arc::new(LocalDisk), hub.reader()).unwrap();
+    let mut sink = open();
+    sink.commit(2).await.unwrap();
+    sink.commit(3).await.unwrap();
+    let put = |from: i64, to: i64| {
+        let path = config().dir.join(format!("part-00000-{from:016}-{to:016}-c000.json"));
+        std::fs::write(&path, "{}\n").unwrap();
+        path
+    };
+    // Of an attempt at the first commit; and of a time before that of the metadata.
+    let (orphan, older) = (put(1, 3), put(0, 1));
+    std::fs::write(config().dir.join("part-of-a-book.json"), "{}").unwrap();
+    assert_eq!(open().position(), 3);
+    assert!(!orphan.exists() && older.exists());
+    assert_eq!(committed(&config()), (vec![1, 2], 2));
+
+    // The lake may lie elsewhere by now.
+    let moved = FileConfig { dir: dir.path().join("moved"), ..config() };
+    std::fs::rename(config().dir, &moved.dir).unwrap();
+    FileSink::open(moved.clone(), Arc::new(LocalDisk), hub.reader()).unwrap();
+    let parts = LocalDisk.list(&moved.dir).unwrap().iter().filter(|e| e.name.starts_with("part-0")).count();
+    assert_eq!(parts, 3);
 }
 
 #[tokio::test]
