@@ -154,6 +154,20 @@ impl Broker {
         Ok(())
     }
 
+    /// Keeps retention from deleting the partition's records from `offset` on, for `hold_ms` from now: for a reader that says so again as
+    /// it reads on. Replaces what `owner` held before. Not kept over a restart; DeleteRecords does not ask.
+    pub fn hold(&self, topic: &str, partition: i32, owner: &str, offset: i64, hold_ms: i64) -> Result<(), BrokerError> {
+        let until_ms = self.config.clock.now_ms().saturating_add(hold_ms);
+        self.partition(topic, partition)?.hold(owner, offset, until_ms);
+        Ok(())
+    }
+
+    /// Ends what [`Broker::hold`] began.
+    pub fn release(&self, topic: &str, partition: i32, owner: &str) -> Result<(), BrokerError> {
+        self.partition(topic, partition)?.release(owner);
+        Ok(())
+    }
+
     fn partition(&self, topic: &str, number: i32) -> Result<std::sync::Arc<millstream_log::Partition>, BrokerError> {
         let found = self.topics.get(topic).ok_or_else(|| BrokerError::UnknownTopic(topic.to_string()))?;
         found.partition(number).cloned()

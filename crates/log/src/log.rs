@@ -276,7 +276,7 @@ impl Log {
                     continue;
                 }
             };
-            let count = segments_to_delete(now_ms, &config, &segments);
+            let count = segments_to_delete(now_ms, &config, &segments, partition.first_held(now_ms));
             if let Some(last) = count.checked_sub(1).map(|last| segments[last]) {
                 report.segments += count;
                 report.bytes += segments[..count].iter().map(|segment| segment.bytes).sum::<u64>();

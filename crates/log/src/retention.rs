@@ -14,8 +14,19 @@ pub(crate) struct SegmentSummary {
 }
 
 /// How many of the oldest `segments` (in order, the last one is written to) are to be deleted at `now_ms`. By size the last one is
-/// always kept; by time it may go too.
-pub(crate) fn segments_to_delete(now_ms: i64, config: &PartitionConfig, segments: &[SegmentSummary]) -> usize {
+/// always kept; by time it may go too. What has records from offset `held` on stays in any case.
+pub(crate) fn segments_to_delete(
+    now_ms: i64,
+    config: &PartitionConfig,
+    segments: &[SegmentSummary],
+    held: Option<i64>,
+) -> usize {
+    let free = held.map_or(segments.len(), |held| segments.partition_point(|segment| segment.next_offset <= held));
+    segments_expired(now_ms, config, segments).min(free)
+}
+
+/// As [`segments_to_delete`], whoever needs them.
+fn segments_expired(now_ms: i64, config: &PartitionConfig, segments: &[SegmentSummary]) -> usize {
     let expired = |segment: &SegmentSummary| {
         let age = now_ms.saturating_sub(segment.max_timestamp_ms);
         segment.max_timestamp_ms >= 0 && config.retention_ms.is_some_and(|most| age > most)
@@ -60,25 +71,35 @@ mod tests {
     #[test]
     fn time_deletes_from_the_oldest_up_to_the_first_that_is_young() {
         let segments = segments(&[(1, 100), (1, 200), (1, 900), (1, 100)]);
-        assert_eq!(segments_to_delete(1000, &config(Some(500), None), &segments), 2);
-        assert_eq!(segments_to_delete(1000, &config(None, None), &segments), 0);
-        assert_eq!(segments_to_delete(2000, &config(Some(500), None), &segments), 4, "the last one too");
-        assert_eq!(segments_to_delete(700, &config(Some(600), None), &segments), 0, "just as old as allowed");
+        assert_eq!(segments_expired(1000, &config(Some(500), None), &segments), 2);
+        assert_eq!(segments_expired(1000, &config(None, None), &segments), 0);
+        assert_eq!(segments_expired(2000, &config(Some(500), None), &segments), 4, "the last one too");
+        assert_eq!(segments_expired(700, &config(Some(600), None), &segments), 0, "just as old as allowed");
     }
 
     #[test]
     fn segments_without_time_stamps_are_kept() {
-        assert_eq!(segments_to_delete(1000, &config(Some(1), None), &segments(&[(1, -1), (1, 1)])), 0);
+        assert_eq!(segments_expired(1000, &config(Some(1), None), &segments(&[(1, -1), (1, 1)])), 0);
     }
 
     #[test]
     fn size_keeps_at_least_what_was_asked_for_and_the_last_segment() {
         let segments = segments(&[(100, 1), (100, 1), (100, 1), (50, 1)]);
-        assert_eq!(segments_to_delete(0, &config(None, Some(350)), &segments), 0);
-        assert_eq!(segments_to_delete(0, &config(None, Some(250)), &segments), 1);
-        assert_eq!(segments_to_delete(0, &config(None, Some(249)), &segments), 1);
-        assert_eq!(segments_to_delete(0, &config(None, Some(150)), &segments), 2);
-        assert_eq!(segments_to_delete(0, &config(None, Some(0)), &segments), 3);
-        assert_eq!(segments_to_delete(0, &config(None, Some(0)), &[]), 0);
+        assert_eq!(segments_expired(0, &config(None, Some(350)), &segments), 0);
+        assert_eq!(segments_expired(0, &config(None, Some(250)), &segments), 1);
+        assert_eq!(segments_expired(0, &config(None, Some(249)), &segments), 1);
+        assert_eq!(segments_expired(0, &config(None, Some(150)), &segments), 2);
+        assert_eq!(segments_expired(0, &config(None, Some(0)), &segments), 3);
+        assert_eq!(segments_expired(0, &config(None, Some(0)), &[]), 0);
+    }
+
+    #[test]
+    fn what_is_held_stays_and_what_is_before_it_goes() {
+        let segments = segments(&[(100, 1), (100, 1), (100, 1)]);
+        let config = config(Some(10), None);
+        for (held, count) in [(None, 3), (Some(0), 0), (Some(9), 0), (Some(10), 1), (Some(25), 2), (Some(30), 3)] {
+            assert_eq!(segments_to_delete(1000, &config, &segments, held), count, "{held:?}");
+        }
+        assert_eq!(segments_to_delete(5, &config, &segments, Some(30)), 0, "a hold deletes nothing");
     }
 }

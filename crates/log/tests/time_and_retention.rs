@@ -123,6 +123,30 @@ fn retention_by_size_keeps_at_least_the_size() {
 }
 
 #[test]
+fn a_hold_keeps_what_a_reader_needs_until_it_is_over_but_not_from_who_deletes_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir, LogOptions::default());
+    let config = PartitionConfig { segment_bytes: 300, retention_ms: Some(1000), ..PartitionConfig::default() };
+    let partition = log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    for i in 0..40 {
+        append_one(&log, &tp("t", 0), batch(i, &["value"])).unwrap();
+    }
+    let start_after = |now_ms: i64| {
+        log.enforce_retention(now_ms).unwrap();
+        partition.log_start_offset()
+    };
+    partition.hold("reader", 10, 6000);
+    partition.hold("other", 30, 6000);
+    assert!((6..=10).contains(&start_after(5000)));
+    partition.hold("reader", 20, 6000);
+    assert!((16..=20).contains(&start_after(5000)), "the reader went on");
+    partition.release("reader");
+    assert!((26..=30).contains(&start_after(5000)), "the other one is still there");
+    assert_eq!(partition.delete_records(35).unwrap(), 35);
+    assert_eq!(start_after(6000), 40, "nobody may hold for good");
+}
+
+#[test]
 fn deleted_records_stay_deleted() {
     let dir = tempfile::tempdir().unwrap();
     {

@@ -1,5 +1,6 @@
 //! A partition: what is committed, and how it is read.
 
+mod holds;
 mod read;
 mod stage;
 mod time;
@@ -56,6 +57,7 @@ pub struct Partition {
     writer: Mutex<Option<Box<stage::Writer>>>,
     tail: Mutex<Tail>,
     recovery: Mutex<RecoveryPoint>,
+    holds: Mutex<holds::Holds>,
 }
 
 /// What is committed.
@@ -111,6 +113,7 @@ impl Partition {
             writer: Mutex::new(None),
             tail: Mutex::new(Tail::new(context.tail_bytes.clone())),
             recovery: Mutex::new(recovery),
+            holds: Mutex::default(),
             context,
         }
     }
