@@ -214,12 +214,11 @@ pub async fn health() -> &'static str {
     "ok\n"
 }
 
-/// `GET /ready`: 200 once clients can be served, 503 before.
+/// `GET /ready`: 200 once everything is started, 503 with the reasons before, and while a part of the pipeline is failed.
 pub async fn ready(State(shared): State<Shared>) -> Response {
-    if shared.0.backend.ready() {
-        "ready\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response()
+    match shared.0.backend.ready() {
+        Ok(()) => "ready\n".into_response(),
+        Err(reasons) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reasons}\n")).into_response(),
     }
 }
 

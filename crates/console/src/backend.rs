@@ -12,9 +12,9 @@ use crate::model::{Overview, Record, Rows};
 pub trait Backend: Send + Sync + 'static {
     /// The state of everything. Must not block: counters and small copies only.
     fn overview(&self) -> Overview;
-    /// Is the process ready to serve Kafka clients and pages (logs recovered, flows restored)?
-    fn ready(&self) -> bool {
-        true
+    /// Is everything started and going on? If not, what keeps it, for a person: a line each.
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
     }
     /// Up to `limit` of the newest records of a topic over all its partitions, newest first.
     async fn topic_records(&self, topic: &str, limit: usize) -> Result<Vec<Record>, BackendError>;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 struct Fake {
     looks: AtomicU64,
     readings: AtomicU64,
+    failed: AtomicBool,
 }
 
 #[async_trait]
@@ -28,6 +29,10 @@ impl Backend for Fake {
             tables: vec![TableInfo { name: "a/b".to_owned(), rows_total: 3, ..TableInfo::default() }],
             ..Overview::default()
         }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.failed.load(Ordering::Relaxed) { Err("flow f failed: no disk".to_owned()) } else { Ok(()) }
     }
 
     async fn topic_records(&self, topic: &str, limit: usize) -> Result<Vec<Record>, BackendError> {
@@ -109,6 +114,11 @@ async fn the_api_answers() {
     for path in ["/health", "/ready"] {
         assert!(server.get(path, "").await.0.starts_with("http/1.1 200"));
     }
+    server.backend.failed.store(true, Ordering::Relaxed);
+    let (head, body) = server.get("/ready", "").await;
+    assert!(head.starts_with("http/1.1 503"), "{head}");
+    assert_eq!(body, b"flow f failed: no disk\n");
+    assert!(server.get("/health", "").await.0.starts_with("http/1.1 200"), "the process itself answers");
 }
 
 #[tokio::test]

@@ -1,28 +1,26 @@
 //! A pipeline that runs continuously: its flows, followers, views and feeds, each a task, and what the page may ask of them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod supervise;
 
-use anyhow::Result;
-use millstream_connectors::feeds::{EmbeddedProducer, FeedStatus, run_feed};
-use millstream_connectors::file_sink::SinkStatus;
-use millstream_engine::StatsHandle;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use millstream_connectors::feeds::{EmbeddedProducer, FeedSpec, FeedStatus, run_feed};
+use millstream_connectors::file_sink::{FileSink, SinkStatus};
+use millstream_engine::{EngineError, StatsHandle};
 use millstream_sql::{Flow, Table};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::supervise::{PACE, Part, supervise};
 use crate::graph::Graph;
-use crate::views::{self, Answer};
+use crate::views::{self, Answer, Turns};
 
 /// How often table logs are pruned.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
-/// How long a feed that failed, or a view, waits before it tries again.
-const RETRY: Duration = Duration::from_secs(10);
-/// Views are computed anew from whole tables: for so many times what that took, they rest.
-const VIEWS_REST: u32 = 20;
 
 /// A flow as the page sees it.
 pub struct LiveFlow {
@@ -32,18 +30,22 @@ pub struct LiveFlow {
     pub stats: RwLock<Option<StatsHandle>>,
     /// What each of its sources reads.
     pub reads: RwLock<Vec<String>>,
-    /// Why it stopped.
-    pub problem: RwLock<Option<String>>,
+    /// How it is.
+    pub part: Arc<Part>,
 }
 
 /// A streaming table as the page sees it.
 pub struct LiveTable {
     /// The table.
     pub table: Table,
-    /// What the follower that writes its files is doing.
-    pub files: watch::Receiver<SinkStatus>,
-    /// Why its files stopped.
-    pub problem: RwLock<Option<String>>,
+    /// How the follower is that writes its files.
+    pub files: Arc<Part>,
+    /// How the one is that sends its rows to another cluster.
+    pub topic: Arc<Part>,
+    /// The first follower, until it runs.
+    opened: Mutex<Option<FileSink>>,
+    /// Files of the followers before, and what the one of now is doing.
+    status: RwLock<(u64, watch::Receiver<SinkStatus>)>,
 }
 
 /// A materialized view as the page sees it.
@@ -52,6 +54,19 @@ pub struct LiveView {
     pub table: Table,
     /// Its rows.
     pub answer: RwLock<Answer>,
+    /// How it is.
+    pub part: Arc<Part>,
+}
+
+/// A feed as the page sees it.
+pub struct LiveFeed {
+    name: String,
+    /// What it sends, and where.
+    pub spec: FeedSpec,
+    /// What it is doing.
+    pub status: watch::Sender<FeedStatus>,
+    /// How it is.
+    pub part: Arc<Part>,
 }
 
 /// A running pipeline.
@@ -64,127 +79,134 @@ pub struct Live {
     pub tables: Vec<Arc<LiveTable>>,
     /// Its views.
     pub views: Vec<Arc<LiveView>>,
-    /// What each feed writes to, and what it is doing.
-    pub feeds: BTreeMap<String, (String, watch::Receiver<FeedStatus>)>,
+    /// Its feeds.
+    pub feeds: Vec<Arc<LiveFeed>>,
+    /// How the pruning of table logs is.
+    pub pruning: Arc<Part>,
 }
 
 /// The tasks of a running pipeline.
 pub struct Tasks {
-    stop_flows: watch::Sender<bool>,
-    stop_followers: watch::Sender<bool>,
-    flows: JoinSet<()>,
-    followers: JoinSet<()>,
+    flows: Group,
+    followers: Group,
+}
+
+/// Tasks that are stopped together.
+struct Group {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Group {
+    fn new() -> Self {
+        Self { stop: watch::Sender::new(false), tasks: JoinSet::new() }
+    }
+
+    /// Keeps a part going; `begin` is told what turns true when it is to stop.
+    fn keep<R>(
+        &mut self,
+        on: &Handle,
+        part: &Arc<Part>,
+        begin: impl Fn(watch::Receiver<bool>) -> R + Send + Sync + 'static,
+    ) where
+        R: Future<Output = Result<()>> + Send + 'static,
+    {
+        let stop = self.stop.subscribe();
+        let stopping = stop.clone();
+        self.tasks.spawn_on(supervise(Arc::clone(part), PACE, stop, move || begin(stopping.clone())), on);
+    }
+
+    async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
 }
 
 impl Live {
     /// Starts everything: queries on the runtime `queries`, the rest here. Fails, with nothing started, where a table's folder does not
     /// fit its log.
     pub fn start(graph: Arc<Graph>, queries: &Handle) -> Result<(Arc<Self>, Tasks)> {
-        let sinks = graph.tables().map(|table| graph.sink(table)).collect::<Result<Vec<_>>>()?;
-        let (stop_flows, flows_stopping) = watch::channel(false);
-        let (stop_followers, followers_stopping) = watch::channel(false);
-        let (mut flow_tasks, mut followers) = (JoinSet::new(), JoinSet::new());
+        let tables = graph.tables().cloned().map(|table| Ok(Arc::new(LiveTable::new(graph.sink(&table)?, table))));
+        let tables = tables.collect::<Result<Vec<_>>>()?;
+        let here = Handle::current();
+        let (mut flow_tasks, mut followers) = (Group::new(), Group::new());
 
-        let mut feeds = BTreeMap::new();
-        for (name, spec) in &graph.project.settings.feeds {
-            let (status, shown) = watch::channel(FeedStatus::default());
-            feeds.insert(name.clone(), (spec.topic.clone(), shown));
-            let (graph, name, spec, stop) = (Arc::clone(&graph), name.clone(), spec.clone(), flows_stopping.clone());
-            flow_tasks.spawn(async move {
-                let fed = async {
-                    let mut target = EmbeddedProducer::open(Arc::clone(&graph.log), &name, &spec.topic).await?;
-                    run_feed(&name, &spec, &graph.project.dir, &mut target, stop, &status).await?;
-                    anyhow::Ok(())
-                };
-                if let Err(error) = fed.await {
-                    tracing::error!("feed {name} stopped: {error:#}");
-                    status.send_modify(|status| status.waiting = Some(format!("{error:#}")));
-                }
-            });
+        let feeds = graph.project.settings.feeds.iter().map(|(name, spec)| Arc::new(LiveFeed::new(name, spec.clone())));
+        let feeds: Vec<_> = feeds.collect();
+        for live in &feeds {
+            let (graph, live, part) = (Arc::clone(&graph), Arc::clone(live), Arc::clone(&live.part));
+            flow_tasks.keep(&here, &part, move |stop| Arc::clone(&live).run(Arc::clone(&graph), stop));
         }
-
         let flows: Vec<_> = graph.flows().cloned().map(LiveFlow::new).map(Arc::new).collect();
         for live in &flows {
-            let (graph, live, stop) = (Arc::clone(&graph), Arc::clone(live), flows_stopping.clone());
-            flow_tasks.spawn_on(
-                async move {
-                    if let Err(error) = live.run(&graph, stop).await {
-                        tracing::error!("flow {} stopped: {error:#}", live.flow.name);
-                        *live.problem.write() = Some(format!("{error:#}"));
-                    }
-                },
-                queries,
-            );
-        }
-        let tables = graph.tables().cloned().zip(&sinks);
-        let tables: Vec<_> = tables.map(|(table, sink)| Arc::new(LiveTable::new(table, sink.status()))).collect();
-        for (live, sink) in tables.iter().zip(sinks) {
-            let (graph, live, stop) = (Arc::clone(&graph), Arc::clone(live), followers_stopping.clone());
-            followers.spawn_on(
-                async move {
-                    let name = &live.table.name;
-                    if let Err(error) = sink.follow(stop, |offset| graph.passed(name, offset)).await {
-                        tracing::error!("files of table {name} stopped: {error}");
-                        *live.problem.write() = Some(error.to_string());
-                    }
-                },
-                queries,
-            );
+            let (graph, live, part) = (Arc::clone(&graph), Arc::clone(live), Arc::clone(&live.part));
+            flow_tasks.keep(queries, &part, move |stop| Arc::clone(&live).run(Arc::clone(&graph), stop));
         }
         for live in &tables {
-            let (graph, live, stop) = (Arc::clone(&graph), Arc::clone(live), followers_stopping.clone());
-            followers.spawn_on(
-                async move {
-                    if let Err(error) = live.deliver(&graph, stop).await {
-                        tracing::error!("the topic of table {} stopped: {error:#}", live.table.name);
-                        *live.problem.write() = Some(format!("{error:#}"));
-                    }
-                },
-                queries,
-            );
+            let (files, topic) = (Arc::clone(&live.files), Arc::clone(&live.topic));
+            let (to_files, of_files) = (Arc::clone(&graph), Arc::clone(live));
+            followers.keep(queries, &files, move |stop| Arc::clone(&of_files).follow(Arc::clone(&to_files), stop));
+            let (graph, live) = (Arc::clone(&graph), Arc::clone(live));
+            followers.keep(queries, &topic, move |stop| Arc::clone(&live).deliver(Arc::clone(&graph), stop));
         }
         let views: Vec<_> = graph.views().cloned().map(LiveView::new).map(Arc::new).collect();
-        if !views.is_empty() {
-            let inputs: Vec<_> = tables.clone();
-            let (graph, views, stop) = (Arc::clone(&graph), views.clone(), followers_stopping.clone());
-            followers.spawn_on(async move { keep_current(&graph, &inputs, &views, stop).await }, queries);
+        let turns = Arc::new(Turns::new(views.len()));
+        for live in &views {
+            let (graph, turns) = (Arc::clone(&graph), Arc::clone(&turns));
+            let (live, part) = (Arc::clone(live), Arc::clone(&live.part));
+            followers
+                .keep(queries, &part, move |stop| Arc::clone(&live).keep(Arc::clone(&graph), Arc::clone(&turns), stop));
         }
-        let (pruned, mut stop) = (Arc::clone(&graph), followers_stopping);
-        followers.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(PRUNE_EVERY) => {}
-                    _ = stop.wait_for(|stop| *stop) => return,
-                }
-                for (table, hub) in &pruned.hubs {
-                    if let Err(error) = hub.prune(chrono::Utc::now().timestamp_millis()).await {
-                        tracing::warn!("the log of table {table} could not be pruned: {error}");
-                    }
-                }
-            }
-        });
-        let live = Arc::new(Self { graph, flows, tables, views, feeds });
-        Ok((live, Tasks { stop_flows, stop_followers, flows: flow_tasks, followers }))
+        let pruning = Part::new("forgetting old rows of table logs");
+        let pruned = Arc::clone(&graph);
+        followers.keep(&here, &pruning, move |stop| prune(Arc::clone(&pruned), stop));
+        let live = Arc::new(Self { graph, flows, tables, views, feeds, pruning });
+        Ok((live, Tasks { flows: flow_tasks, followers }))
+    }
+
+    /// What has failed, for people: a line each.
+    pub fn problems(&self) -> Vec<String> {
+        let parts = self.feeds.iter().map(|feed| &feed.part);
+        let parts = parts.chain(self.flows.iter().map(|flow| &flow.part));
+        let parts = parts.chain(self.tables.iter().flat_map(|table| [&table.files, &table.topic]));
+        let parts = parts.chain(self.views.iter().map(|view| &view.part)).chain([&self.pruning]);
+        parts.filter_map(|part| Some(format!("{} failed: {}", part.name(), part.problem()?))).collect()
     }
 }
 
 impl Tasks {
     /// Stops feeds and flows, then lets the followers write what is left.
-    pub async fn stop(mut self) {
-        self.stop_flows.send_replace(true);
-        while self.flows.join_next().await.is_some() {}
-        self.stop_followers.send_replace(true);
-        while self.followers.join_next().await.is_some() {}
+    pub async fn stop(self) {
+        self.flows.stop().await;
+        self.followers.stop().await;
+    }
+}
+
+impl LiveFeed {
+    fn new(name: &str, spec: FeedSpec) -> Self {
+        let part = Part::new(format!("feed {name}"));
+        Self { name: name.to_owned(), spec, status: watch::Sender::default(), part }
+    }
+
+    async fn run(self: Arc<Self>, graph: Arc<Graph>, stop: watch::Receiver<bool>) -> Result<()> {
+        let mut target = EmbeddedProducer::open(Arc::clone(&graph.log), &self.name, &self.spec.topic).await?;
+        let fed = run_feed(&self.name, &self.spec, &graph.project.dir, &mut target, stop, &self.status).await;
+        fed.map_err(|error| anyhow!(error.problem))
     }
 }
 
 impl LiveFlow {
     fn new(flow: Flow) -> Self {
-        Self { flow, stats: RwLock::default(), reads: RwLock::default(), problem: RwLock::default() }
+        let part = Part::new(format!("flow {}", flow.name));
+        Self { flow, stats: RwLock::default(), reads: RwLock::default(), part }
     }
 
-    async fn run(&self, graph: &Graph, stop: watch::Receiver<bool>) -> Result<()> {
-        let mut ready = graph.ready(&self.flow, stop).await?;
+    async fn run(self: Arc<Self>, graph: Arc<Graph>, stop: watch::Receiver<bool>) -> Result<()> {
+        let mut ready = match graph.ready(&self.flow, stop).await {
+            // Told to stop while it waited for something.
+            Err(error) if matches!(error.downcast_ref(), Some(EngineError::Stopped(_))) => return Ok(()),
+            ready => ready?,
+        };
         *self.stats.write() = Some(ready.stats);
         *self.reads.write() = ready.reads;
         Ok(ready.task.run_forever().await?)
@@ -192,66 +214,61 @@ impl LiveFlow {
 }
 
 impl LiveTable {
-    fn new(table: Table, files: watch::Receiver<SinkStatus>) -> Self {
-        Self { table, files, problem: RwLock::default() }
+    fn new(sink: FileSink, table: Table) -> Self {
+        let files = Part::new(format!("files of table {}", table.name));
+        let topic = Part::new(format!("topic of table {}", table.name));
+        let status = RwLock::new((0, sink.status()));
+        Self { table, files, topic, opened: Mutex::new(Some(sink)), status }
+    }
+
+    /// What the follower that writes its files is doing.
+    pub fn status(&self) -> SinkStatus {
+        let status = self.status.read();
+        let (before, now) = (status.0, status.1.borrow().clone());
+        SinkStatus { files: before + now.files, ..now }
+    }
+
+    /// Writes its files.
+    async fn follow(self: Arc<Self>, graph: Arc<Graph>, stop: watch::Receiver<bool>) -> Result<()> {
+        let opened = self.opened.lock().take();
+        let sink = match opened {
+            Some(sink) => sink,
+            None => tokio::task::block_in_place(|| graph.sink(&self.table))?,
+        };
+        let before = self.status().files;
+        *self.status.write() = (before, sink.status());
+        Ok(sink.follow(stop, |offset| graph.passed(&self.table.name, offset)).await?)
     }
 
     /// Sends its rows to another cluster, where it has a topic there.
-    async fn deliver(&self, graph: &Graph, stop: watch::Receiver<bool>) -> Result<()> {
+    async fn deliver(self: Arc<Self>, graph: Arc<Graph>, stop: watch::Receiver<bool>) -> Result<()> {
         let Some(sink) = graph.cluster_sink(&self.table).await? else { return Ok(()) };
-        let name = &self.table.name;
-        Ok(sink.follow(stop, |offset| graph.delivered(name, offset)).await?)
-    }
-
-    /// Offset up to which its files are committed.
-    fn position(&self) -> i64 {
-        self.files.borrow().position
+        Ok(sink.follow(stop, |offset| graph.delivered(&self.table.name, offset)).await?)
     }
 }
 
 impl LiveView {
     fn new(table: Table) -> Self {
-        Self { table, answer: RwLock::default() }
+        let part = Part::new(format!("materialized view {}", table.name));
+        Self { table, answer: RwLock::default(), part }
+    }
+
+    async fn keep(self: Arc<Self>, graph: Arc<Graph>, turns: Arc<Turns>, stop: watch::Receiver<bool>) -> Result<()> {
+        views::keep(&graph, &self.table, &self.answer, &turns, stop).await
     }
 }
 
-/// Computes views anew whenever files of a table have changed, at most every [`RETRY`].
-async fn keep_current(
-    graph: &Graph,
-    inputs: &[Arc<LiveTable>],
-    views: &[Arc<LiveView>],
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut seen: Option<Vec<i64>> = None;
+/// Forgets rows of table logs that are not needed any more, from time to time.
+async fn prune(graph: Arc<Graph>, mut stop: watch::Receiver<bool>) -> Result<()> {
     loop {
-        let began = Instant::now();
-        let now: Vec<i64> = inputs.iter().map(|table| table.position()).collect();
-        if seen.as_ref() != Some(&now) {
-            let mut all = true;
-            for view in views {
-                if let Err(error) = views::compute(graph, &view.table, &view.answer).await {
-                    tracing::warn!("{error:#}");
-                    all = false;
-                }
-            }
-            seen = all.then_some(now);
-        }
-        let took = began.elapsed();
-        let changed = async {
-            let positions = || inputs.iter().map(|table| table.position()).collect::<Vec<_>>();
-            // The files of a fresh start come sooner than the interval.
-            let pause = if seen.as_ref().is_some_and(|s| s.iter().all(|p| *p == 0)) { RETRY / 20 } else { RETRY };
-            let pause = pause.max(took * VIEWS_REST);
-            loop {
-                tokio::time::sleep(pause).await;
-                if seen.as_ref() != Some(&positions()) {
-                    return;
-                }
-            }
-        };
         tokio::select! {
-            () = changed => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(PRUNE_EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        }
+        for (table, hub) in &graph.hubs {
+            if let Err(error) = hub.prune(chrono::Utc::now().timestamp_millis()).await {
+                tracing::warn!("the log of table {table} could not be pruned: {error}");
+            }
         }
     }
 }

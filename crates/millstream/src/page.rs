@@ -59,15 +59,20 @@ impl Backend for Page {
             data_bytes: None,
             free_bytes: free_bytes(&self.data),
             memory_bytes: memory_bytes(),
-            problem: None,
+            problem: live.and_then(|l| Some(format!("{} failed: {}", l.pruning.name(), l.pruning.problem()?))),
             topics: self.broker.topic_stats().iter().map(|topic| topic_info(topic, live)).collect(),
             flows: live.map(|l| l.flows.iter().map(|f| flow_info(f)).collect()).unwrap_or_default(),
             tables: live.map(tables).unwrap_or_default(),
         }
     }
 
-    fn ready(&self) -> bool {
-        self.project.is_none() || self.live.read().is_some()
+    fn ready(&self) -> Result<(), String> {
+        if self.project.is_none() {
+            return Ok(());
+        }
+        let live = self.live.read().clone().ok_or("starting")?;
+        let problems = live.problems();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
     }
 
     async fn topic_records(&self, topic: &str, limit: usize) -> Result<Vec<Record>, BackendError> {
@@ -140,12 +145,13 @@ fn topic_info(topic: &TopicStats, live: Option<&Live>) -> TopicInfo {
         named == topic.name
     });
     let feed = live.and_then(|live| {
-        let (name, (_, status)) = live.feeds.iter().find(|(_, (to, _))| *to == topic.name)?;
-        let status = status.borrow();
-        Some(match &status.waiting {
-            Some(reason) => format!("feed {name} waits: {reason}"),
-            None if status.done => format!("feed {name}, done"),
-            None => format!("feed {name}"),
+        let feed = live.feeds.iter().find(|feed| feed.spec.topic == topic.name)?;
+        let (name, status) = (feed.part.name(), feed.status.borrow());
+        Some(match (feed.part.problem(), &status.waiting) {
+            (Some(problem), _) => format!("{name} failed: {problem}"),
+            (None, Some(reason)) => format!("{name} waits: {reason}"),
+            (None, None) if status.done => format!("{name}, done"),
+            (None, None) => name.to_owned(),
         })
     });
     TopicInfo {
@@ -162,7 +168,6 @@ fn topic_info(topic: &TopicStats, live: Option<&Live>) -> TopicInfo {
 
 fn flow_info(live: &LiveFlow) -> FlowInfo {
     let flow = &live.flow;
-    let problem = live.problem.read().clone();
     let mut info = FlowInfo {
         name: flow.name.clone(),
         target: flow.target.clone(),
@@ -177,7 +182,8 @@ fn flow_info(live: &LiveFlow) -> FlowInfo {
             Status::Ready | Status::Recovering => (FlowStatus::Starting, None),
             Status::Running | Status::Idle => (FlowStatus::Running, None),
             Status::Waiting(reason) => (FlowStatus::Waiting, Some(reason.clone())),
-            Status::Failed(reason) => (FlowStatus::Failed, Some(reason.clone())),
+            // Its supervisor knows what comes of it.
+            Status::Failed(_) => (FlowStatus::Starting, None),
         };
         info.epoch = stats.epoch;
         info.rows_in = stats.totals.rows_in;
@@ -190,7 +196,7 @@ fn flow_info(live: &LiveFlow) -> FlowInfo {
         info.state_bytes = stats.state_bytes;
         info.steps = steps(&stats, &live.reads.read());
     }
-    if let Some(problem) = problem {
+    if let Some(problem) = live.part.problem() {
         info.status = FlowStatus::Failed;
         info.waiting = Some(problem);
     }
@@ -253,9 +259,11 @@ fn streaming(live: &LiveTable, all: &Live) -> TableInfo {
     let mut info = table_info(&live.table, all, "streaming table");
     let flows = all.flows.iter().filter(|f| f.flow.target == live.table.name);
     info.rows_total = flows.filter_map(|f| f.stats.read().as_ref().map(|s| s.get().totals.rows_out)).sum();
-    let status = live.files.borrow().clone();
+    let status = live.status();
     info.files = status.files;
-    info.waiting = live.problem.read().clone().or(status.waiting);
+    let files = live.files.problem().map(|problem| format!("failed: {problem}"));
+    let topic = live.topic.problem().map(|problem| format!("its topic failed: {problem}"));
+    info.waiting = files.or(topic).or(status.waiting);
     info
 }
 
@@ -269,7 +277,8 @@ fn view(live: &LiveView, all: &Live) -> TableInfo {
     let answer = live.answer.read();
     info.rows_total = answer.committed.as_ref().map_or(0, |c| c.rows);
     info.files = answer.committed.as_ref().map_or(0, |c| c.files as u64);
-    info.waiting = answer.problem.clone();
+    let failed = live.part.problem().map(|problem| format!("failed: {problem}"));
+    info.waiting = failed.or_else(|| answer.waiting.clone());
     info.version = answer.version;
     info
 }
