@@ -93,6 +93,8 @@ pub trait EmbeddedLog: Send + Sync + 'static {
     async fn append(&self, parts: Vec<Append>) -> Result<Vec<i64>, EmbeddedError>;
     /// The partition's high watermark as it moves.
     fn watch(&self, topic: &str, partition: i32) -> Result<watch::Receiver<i64>, EmbeddedError>;
+    /// Keeps retention from records at and after `offset` for so long, in ms, in the name of `owner`; an earlier hold of the owner ends.
+    fn hold(&self, topic: &str, partition: i32, owner: &str, offset: i64, hold_ms: i64) -> Result<(), EmbeddedError>;
     /// Forgets records before `before`.
     async fn delete_records(&self, topic: &str, partition: i32, before: i64) -> Result<(), EmbeddedError>;
 }

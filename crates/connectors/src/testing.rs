@@ -34,6 +34,7 @@ pub struct MemoryLog {
     refusals: AtomicUsize,
     appends: AtomicUsize,
     before_read: Mutex<Option<BeforeRead>>,
+    holds: Mutex<BTreeMap<(String, i32, String), i64>>,
 }
 
 struct Partition {
@@ -72,6 +73,11 @@ impl MemoryLog {
     /// Lets something happen before each read from now on; it is told the offset.
     pub fn before_read(&self, act: impl Fn(&MemoryLog, i64) + Send + Sync + 'static) {
         *self.before_read.lock() = Some(Arc::new(act));
+    }
+
+    /// What `owner` holds of a partition.
+    pub fn held(&self, topic: &str, partition: i32, owner: &str) -> Option<i64> {
+        self.holds.lock().get(&(topic.to_owned(), partition, owner.to_owned())).copied()
     }
 
     fn with<T>(
@@ -181,6 +187,11 @@ impl EmbeddedLog for MemoryLog {
             }
             Ok(out.freeze())
         })
+    }
+
+    fn hold(&self, topic: &str, partition: i32, owner: &str, offset: i64, _: i64) -> Result<(), EmbeddedError> {
+        self.holds.lock().insert((topic.to_owned(), partition, owner.to_owned()), offset);
+        Ok(())
     }
 
     async fn append(&self, parts: Vec<Append>) -> Result<Vec<i64>, EmbeddedError> {

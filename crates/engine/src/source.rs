@@ -51,6 +51,10 @@ pub trait Source: Send + Sync + 'static {
         let _ = partition;
         false
     }
+    /// `flow` would read again from here after a crash: its state is on disk up to `from`. What can be kept from retention is.
+    fn needed_from(&self, flow: &str, from: &Position) {
+        let _ = (flow, from);
+    }
     /// Resolves when [`Source::end`] may be beyond `from`. May resolve early; must not miss.
     async fn changed(&self, from: &Position) -> Result<(), SourceError>;
     /// May a record be blamed by partition and offset in dead letters? (`topic`, `partition`, `offset` of a row, from the metadata.)

@@ -33,6 +33,7 @@ pub struct MemorySource {
     panics: AtomicBool,
     /// Rows before these offsets are gone.
     starts: Mutex<Position>,
+    needed: Mutex<Position>,
     files: bool,
 }
 
@@ -59,6 +60,7 @@ impl MemorySource {
             failures: AtomicUsize::new(0),
             panics: AtomicBool::new(false),
             starts: Mutex::default(),
+            needed: Mutex::default(),
             files,
         })
     }
@@ -99,6 +101,11 @@ impl MemorySource {
     /// Retention takes the rows of a partition before `offset`; reads pass over them.
     pub fn delete_before(&self, partition: &str, offset: i64) {
         self.starts.lock().insert(partition.to_owned(), offset);
+    }
+
+    /// Where a flow said last that it would read again after a crash.
+    pub fn needed(&self) -> Position {
+        self.needed.lock().clone()
     }
 
     fn high_watermarks(&self) -> Position {
@@ -142,6 +149,10 @@ impl Source for MemorySource {
 
     async fn latest(&self, _from: &Position) -> Result<Option<Position>, SourceError> {
         Ok(Some(self.high_watermarks()))
+    }
+
+    fn needed_from(&self, _flow: &str, from: &Position) {
+        self.needed.lock().clone_from(from);
     }
 
     fn partition_ends(&self, _partition: &str) -> bool {

@@ -69,6 +69,10 @@ impl EmbeddedLog for Embedded {
         self.0.watch(topic, partition).map_err(refused)
     }
 
+    fn hold(&self, topic: &str, partition: i32, owner: &str, offset: i64, hold_ms: i64) -> Result<(), EmbeddedError> {
+        self.0.hold(topic, partition, owner, offset, hold_ms).map_err(refused)
+    }
+
     async fn delete_records(&self, topic: &str, partition: i32, before: i64) -> Result<(), EmbeddedError> {
         self.0.delete_records(topic, partition, before).await.map_err(refused)
     }

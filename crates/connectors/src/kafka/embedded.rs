@@ -24,6 +24,9 @@ const READ_BYTES: usize = 1 << 20;
 const PREFETCH_BATCHES: usize = 8;
 /// Ranges up to this many offsets are decoded where they are polled: a task would cost more than it brings.
 const INLINE_OFFSETS: i64 = 4096;
+/// How long retention leaves what a flow would read again; said anew with each snapshot of its state, so that a flow that stands still does
+/// not fill the disk.
+const HOLD_MS: i64 = 15 * 60 * 1000;
 /// How often a source looks for topics and partitions that are new.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -212,6 +215,15 @@ impl Source for EmbeddedSource {
                     },
                     () = &mut discovery => break,
                 }
+            }
+        }
+    }
+
+    fn needed_from(&self, flow: &str, from: &Position) {
+        for (name, offset) in from {
+            let Some((topic, partition)) = parse_partition_name(name) else { continue };
+            if let Err(error) = self.log.hold(topic, partition, flow, *offset, HOLD_MS) {
+                tracing::debug!(%error, flow, "retention is not told what is still needed");
             }
         }
     }
@@ -495,6 +507,13 @@ mod tests {
         let range = (Position::from([("a-0".to_owned(), 0)]), Position::from([("a-0".to_owned(), INLINE_OFFSETS + 1)]));
         let items: Vec<_> = source(&log, &[("subscribe", "a")]).read(range.0, range.1, None).collect().await;
         assert!(matches!(&items[..], [Err(SourceError::Fatal(m))] if m.contains("falls over")), "{items:?}");
+    }
+
+    #[test]
+    fn retention_is_told_what_a_flow_needs() {
+        let log = MemoryLog::new();
+        source(&log, &[("subscribe", "a")]).needed_from("sums", &Position::from([("a-3".to_owned(), 17)]));
+        assert_eq!(log.held("a", 3, "sums"), Some(17));
     }
 
     #[test]

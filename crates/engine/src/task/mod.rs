@@ -115,7 +115,7 @@ pub struct FlowTask {
     /// Epoch of the newest snapshot on disk.
     snapshot_epoch: u64,
     snapshot_at_us: i64,
-    writing: Option<JoinHandle<Result<(Store, u64), EngineError>>>,
+    writing: Option<JoinHandle<Result<snapshot::Written, EngineError>>>,
     measured_at_us: i64,
     /// For each static side: of what it was read.
     static_versions: Vec<Option<Vec<u64>>>,

@@ -30,6 +30,7 @@ impl FlowTask {
                 return Err(self.changed(&last, Some(&manifest)));
             }
             self.load(&manifest)?;
+            self.hold(&manifest.progress.sources);
             self.replay(manifest.progress, &last).await?;
         }
         self.restore(&last);
@@ -60,6 +61,7 @@ impl FlowTask {
         }
         if self.program.is_stateful() {
             let progress = self.progress(None);
+            self.hold(&progress.sources);
             let operators = vec![Vec::new(); self.aggregates.len()];
             let plan = self.program.plan_text.clone();
             self.store.write(Snapshot { progress, plan, runs: Vec::new(), operators })?;

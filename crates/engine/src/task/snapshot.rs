@@ -1,11 +1,21 @@
 //! When state is written, and how large it is.
 
+use std::collections::BTreeMap;
+
 use arrow::array::RecordBatch;
 
 use super::FlowTask;
 use crate::aggregate::State;
 use crate::error::EngineError;
-use crate::state::{Place, Snapshot};
+use crate::source::Position;
+use crate::state::{Place, Snapshot, Store};
+
+/// A snapshot that is on disk.
+pub(super) struct Written {
+    store: Store,
+    epoch: u64,
+    sources: BTreeMap<String, Position>,
+}
 
 /// How often the size of state is looked at, in µs.
 const MEASURE_EVERY_US: i64 = 500_000;
@@ -50,9 +60,9 @@ impl FlowTask {
         let snapshot = self.collect_snapshot()?;
         let mut store = self.store.clone();
         self.writing = Some(tokio::task::spawn_blocking(move || {
-            let epoch = snapshot.progress.epoch;
+            let (epoch, sources) = (snapshot.progress.epoch, snapshot.progress.sources.clone());
             store.write(snapshot)?;
-            Ok((store, epoch))
+            Ok(Written { store, epoch, sources })
         }));
         Ok(())
     }
@@ -68,9 +78,10 @@ impl FlowTask {
             }),
         };
         match written {
-            Ok((store, epoch)) => {
+            Ok(Written { store, epoch, sources }) => {
                 self.store = store;
                 self.snapshot_epoch = epoch;
+                self.hold(&sources);
                 self.stats.change(|stats| stats.snapshots += 1);
                 self.tell_log().await
             }
@@ -81,6 +92,15 @@ impl FlowTask {
                     aggregate.not_stored();
                 }
                 Ok(())
+            }
+        }
+    }
+
+    /// Asks the sources to keep what a replay from the snapshot would read.
+    pub(super) fn hold(&self, sources: &BTreeMap<String, Position>) {
+        for (input, source) in self.program.inputs.iter().zip(&self.sources) {
+            if let Some(position) = sources.get(&input.relation.name) {
+                source.needed_from(&self.program.name, position);
             }
         }
     }

@@ -93,3 +93,15 @@ async fn a_reader_that_panics_is_no_end_of_the_rows() {
     world.source().panic_in_reads();
     let _ = world.run().await;
 }
+
+#[tokio::test]
+async fn a_source_is_told_what_a_replay_would_read() {
+    let world = World::new(tumbling(), 1);
+    world.source().append("0", &rows(&[(at("12:00"), "A", 1)]));
+    world.log.die_after(0, true);
+    world.run().await.unwrap_err();
+    assert_eq!(world.source().needed(), position(&[0]), "no snapshot since it began");
+    world.log.revive();
+    world.run().await.unwrap();
+    assert_eq!(world.source().needed(), position(&[1]));
+}
