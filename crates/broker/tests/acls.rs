@@ -284,6 +284,19 @@ async fn refusal(c: &mut Connection, key: ApiKey) -> Option<Vec<ErrorCode>> {
         ApiKey::DeleteGroups => {
             Some(vec![c.call(2, DeleteGroupsRequest { groups_names: vec![group()] }).await.results[0].error_code])
         }
+        ApiKey::ElectLeaders => {
+            let asked = elect_leaders::TopicPartitions { topic: name(), partitions: vec![0] };
+            let request = ElectLeadersRequest { topic_partitions: Some(vec![asked]), ..Default::default() };
+            let answer = c.call(2, request).await;
+            Some(vec![answer.error_code, answer.replica_election_results[0].partition_result[0].error_code])
+        }
+        ApiKey::AlterPartitionReassignments => {
+            let partitions = vec![alter_partition_reassignments::ReassignablePartition::default()];
+            let topics = vec![alter_partition_reassignments::ReassignableTopic { name: name(), partitions }];
+            let answer = c.call(1, AlterPartitionReassignmentsRequest { topics, ..Default::default() }).await;
+            Some(vec![answer.error_code, answer.responses[0].partitions[0].error_code])
+        }
+        ApiKey::DescribeQuorum => Some(vec![c.call(2, DescribeQuorumRequest::default()).await.error_code]),
         ApiKey::ListPartitionReassignments => {
             Some(vec![c.call(0, ListPartitionReassignmentsRequest::default()).await.error_code])
         }

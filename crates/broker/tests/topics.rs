@@ -285,3 +285,38 @@ async fn metrics_say_what_went_through() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaders_and_replicas_are_where_they_can_be() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.create("t", 1, &[]).await;
+    let topic = |name: &str| elect_leaders::TopicPartitions { topic: name.into(), partitions: vec![0] };
+    let request = ElectLeadersRequest { topic_partitions: Some(vec![topic("t"), topic("u")]), ..Default::default() };
+    let results = client.call(2, request).await.replica_election_results;
+    let codes: Vec<ErrorCode> = results.iter().map(|topic| topic.partition_result[0].error_code).collect();
+    assert_eq!(codes, [ErrorCode::ElectionNotNeeded, ErrorCode::UnknownTopicOrPartition]);
+    for (replicas, code) in [
+        (Some(vec![1]), ErrorCode::None),
+        (Some(vec![1, 2]), ErrorCode::InvalidReplicaAssignment),
+        (None, ErrorCode::NoReassignmentInProgress),
+    ] {
+        let partition = alter_partition_reassignments::ReassignablePartition { partition_index: 0, replicas };
+        let topic = alter_partition_reassignments::ReassignableTopic { name: "t".into(), partitions: vec![partition] };
+        let request = AlterPartitionReassignmentsRequest { topics: vec![topic], ..Default::default() };
+        assert_eq!(client.call(1, request).await.responses[0].partitions[0].error_code, code);
+    }
+    let asked = |topic: &str| {
+        let partitions = vec![describe_quorum::DescribeQuorumPartition { partition_index: 0 }];
+        DescribeQuorumRequest {
+            topics: vec![describe_quorum::DescribeQuorumTopic { topic_name: topic.into(), partitions }],
+        }
+    };
+    let quorum = client.call(2, asked("__cluster_metadata")).await;
+    let log = &quorum.topics[0].partitions[0];
+    assert_eq!((log.leader_id, log.current_voters[0].replica_id, quorum.nodes[0].node_id), (1, 1, 1));
+    assert!(log.high_watermark > 0 && log.current_voters[0].log_end_offset == log.high_watermark);
+    assert_eq!(client.call(2, asked("t")).await.error_code, ErrorCode::InvalidRequest);
+    server.stop().await;
+}

@@ -4,6 +4,7 @@ mod acls;
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_partition_reassignments;
 mod alter_user_scram_credentials;
 mod api_versions;
 mod consumer_group_describe;
@@ -18,9 +19,11 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod describe_user_scram_credentials;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
@@ -101,11 +104,14 @@ pub(crate) static TABLE: &[Entry] = &[
     entry::<sasl_authenticate::SaslAuthenticate>(),
     entry::<create_partitions::CreatePartitions>(),
     entry::<delete_groups::DeleteGroups>(),
+    entry::<elect_leaders::ElectLeaders>(),
     entry::<incremental_alter_configs::IncrementalAlterConfigs>(),
+    entry::<alter_partition_reassignments::AlterPartitionReassignments>(),
     entry::<list_partition_reassignments::ListPartitionReassignments>(),
     entry::<offset_delete::OffsetDelete>(),
     entry::<describe_user_scram_credentials::DescribeUserScramCredentials>(),
     entry::<alter_user_scram_credentials::AlterUserScramCredentials>(),
+    entry::<describe_quorum::DescribeQuorum>(),
     entry::<update_features::UpdateFeatures>(),
     entry::<describe_cluster::DescribeCluster>(),
     entry::<describe_producers::DescribeProducers>(),
@@ -279,6 +285,12 @@ impl Context {
             return Err(ErrorCode::TopicAuthorizationFailed);
         }
         topics.get(name).filter(visible).ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+
+    /// Whether there is such a partition, for those who may see all of them.
+    pub fn has_partition(&self, topic: &str, partition: i32) -> bool {
+        let topic = self.broker.topics.get(topic).filter(|topic| !topic.is_internal());
+        topic.is_some_and(|topic| topic.partition(partition).is_ok())
     }
 }
 

@@ -340,6 +340,12 @@ impl Topics {
         Ok(())
     }
 
+    /// Where the log of topics ends.
+    pub fn metadata_end(&self) -> i64 {
+        let name = TopicPartition::new(METADATA_TOPIC, 0);
+        self.log.partition(&name).map_or(0, |partition| partition.high_watermark())
+    }
+
     /// The broker's configuration as it was changed while it ran.
     pub fn dynamic(&self) -> Arc<Dynamic> {
         self.dynamic.read().clone()

@@ -1,5 +1,5 @@
-//! Every message in every version against bytes that Kafka's own Java classes (kafka-clients 4.3.1) wrote from random values, and against
-//! damage done to them.
+//! Every message in every version against bytes that Kafka's own Java classes (kafka-clients 4.3.1) wrote from random values
+//! (`tests/golden/Golden.java` makes more of them), and against damage done to them.
 
 use std::collections::HashMap;
 
