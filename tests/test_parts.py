@@ -1,5 +1,7 @@
 """Parts of a pipeline that need each other: a table joined with the project's own view, files that come while it runs."""
 
+import random
+import subprocess
 import time
 
 import millstream
@@ -89,3 +91,24 @@ def test_a_folder_of_very_many_small_files_is_read_whole(tmp_path):
         (tmp_path / "visits" / f"{number + 2}.csv").write_text(f"ts,station,n\n2024-01-01 12:00:00,C,{number}\n")
     millstream.run("run", tmp_path)
     assert len(rows(tmp_path, "copied")) == 5_002
+
+
+def test_a_full_refresh_that_is_killed_doubles_nothing(tmp_path):
+    sql = "CREATE STREAMING TABLE copied USING csv AS SELECT station, n FROM STREAM visits;"
+    pipeline(tmp_path, sql)
+    mark = tmp_path / ".millstream" / "refreshing" / "copied"
+    chance = random.Random(5)
+    cut_short = 0
+    for _ in range(25):
+        millstream.run("run", tmp_path)
+        assert rows(tmp_path, "copied") == [["A", "1"], ["B", "2"]]
+        assert not mark.exists()
+        refresh = subprocess.Popen([millstream.BINARY, "run", tmp_path, "--full-refresh-all"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while refresh.poll() is None and not mark.exists():
+            pass
+        time.sleep(chance.uniform(0, 0.004))
+        refresh.kill()
+        refresh.wait()
+        cut_short += mark.exists()
+    assert cut_short > 0, "never was it killed in the middle"
+    millstream.run("run", tmp_path)

@@ -22,6 +22,7 @@ use millstream_sql::{Flow, Relation, RelationKind, Table, TableKind};
 use tokio::sync::watch;
 
 use crate::cli::Refresh;
+use crate::refresh::Marks;
 use crate::settings::Loaded;
 use crate::sources::Sources;
 
@@ -117,11 +118,18 @@ impl Graph {
         if !refresh.refresh.is_empty() || !refresh.full_refresh.is_empty() {
             self.only = Some(refresh.refresh.iter().chain(&refresh.full_refresh).cloned().collect());
         }
+        let marks = Marks::of(&self.data);
         for table in &self.project.pipeline.tables {
             let full = refresh.full_refresh_all || refresh.full_refresh.contains(&table.name);
-            if !full || !matches!(table.kind, TableKind::Streaming) {
+            let cut_short = marks.begun(&table.name);
+            if !(full || cut_short) || !matches!(table.kind, TableKind::Streaming) {
                 continue;
             }
+            if cut_short {
+                tracing::warn!(table = table.name, "the full refresh that was cut short is begun again");
+            }
+            let place = || format!("cannot begin the full refresh of {}", table.name);
+            marks.begin(&table.name).with_context(place)?;
             self.made_anew.insert(table.name.clone());
             reset_table(self.log.as_ref(), &table.name).await?;
             for flow in self.project.pipeline.flows.iter().filter(|f| f.target == table.name) {
@@ -132,6 +140,7 @@ impl Graph {
             if folder.exists() {
                 std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
             }
+            marks.end(&table.name).with_context(|| format!("cannot end the full refresh of {}", table.name))?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod live;
 mod order;
 mod page;
 mod progress;
+mod refresh;
 mod replay;
 mod run;
 mod settings;
