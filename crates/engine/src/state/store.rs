@@ -1,9 +1,10 @@
 //! Writes and reads snapshots.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -16,6 +17,7 @@ use crate::flow_log::Progress;
 
 const MANIFEST: &str = "MANIFEST.json";
 const RUNS: &str = "runs";
+const LOCK: &str = "LOCK";
 
 /// A flow's folder of state.
 #[derive(Debug, Clone)]
@@ -23,6 +25,8 @@ pub(crate) struct Store {
     folder: PathBuf,
     /// Runs that the manifest names.
     runs: BTreeMap<String, Run>,
+    /// Held by every copy: also by one that still writes when its flow is gone.
+    lock: Option<Arc<File>>,
 }
 
 /// What is to be written.
@@ -38,11 +42,28 @@ pub(crate) struct Snapshot {
 impl Store {
     /// The folder; nothing is touched yet.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, runs: BTreeMap::new() }
+        Self { folder, runs: BTreeMap::new(), lock: None }
     }
 
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Keeps others out of the folder as long as this or a copy of it lives: a snapshot that is still being written for a flow that fell over
+    /// would take away files of the one that was begun after it.
+    pub fn lock(&mut self) -> Result<(), EngineError> {
+        let path = self.folder.join(LOCK);
+        fs::create_dir_all(&self.folder).map_err(|error| failed(&path, error))?;
+        let file = File::create(&path).map_err(|error| failed(&path, error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(failed(&path, "the state is still being written by the flow's earlier run"));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(&path, error)),
+        }
+        self.lock = Some(Arc::new(file));
+        Ok(())
     }
 
     /// The newest snapshot, if there is one.

@@ -178,7 +178,7 @@ impl FlowTask {
         task.look_at_statics().await?;
         task.stats.change(|stats| stats.status = Status::Recovering);
         let recovered = task.recover().await;
-        task.settle(recovered)?;
+        task.settle(recovered).await?;
         Ok(task)
     }
 
@@ -191,7 +191,7 @@ impl FlowTask {
     pub async fn run_available(&mut self) -> Result<RunSummary, EngineError> {
         let before = (self.epoch, self.totals);
         let run = self.run_to_end().await;
-        self.settle(run)?;
+        self.settle(run).await?;
         let (epoch, totals) = before;
         let totals = Totals {
             rows_in: self.totals.rows_in - totals.rows_in,
@@ -205,11 +205,13 @@ impl FlowTask {
     /// `up`: epoch after epoch as rows come, until the shutdown signal; then a snapshot.
     pub async fn run_forever(&mut self) -> Result<(), EngineError> {
         let run = self.run_on().await;
-        self.settle(run)
+        self.settle(run).await
     }
 
-    /// Shows how it ended. Being told to stop is no failure.
-    fn settle(&mut self, ended: Result<(), EngineError>) -> Result<(), EngineError> {
+    /// Shows how it ended, once nothing of it is at work any more. Being told to stop is no failure.
+    async fn settle(&mut self, ended: Result<(), EngineError>) -> Result<(), EngineError> {
+        let written = self.snapshot_written().await;
+        let ended = ended.and(written);
         let (status, ended) = match ended {
             Ok(()) => (Status::Idle, Ok(())),
             Err(EngineError::Stopped(_)) => (Status::Idle, Ok(())),

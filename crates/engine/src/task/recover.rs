@@ -14,7 +14,10 @@ use crate::state::{Manifest, Snapshot};
 impl FlowTask {
     pub(super) async fn recover(&mut self) -> Result<(), EngineError> {
         let manifest = match self.program.is_stateful() {
-            true => self.store.manifest()?,
+            true => {
+                self.store.lock()?;
+                self.store.manifest()?
+            }
             false => None,
         };
         let Some(last) = self.last().await? else {

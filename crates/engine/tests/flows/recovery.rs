@@ -105,3 +105,13 @@ async fn a_source_is_told_what_a_replay_would_read() {
     world.run().await.unwrap();
     assert_eq!(world.source().needed(), position(&[1]));
 }
+
+#[tokio::test]
+async fn two_runs_of_a_flow_are_never_at_its_state_at_once() {
+    let world = World::new(tumbling(), 1);
+    let first = world.open().await.unwrap();
+    let error = world.open().await.err().expect("the first one has the folder");
+    assert!(error.to_string().contains("still being written"), "{error}");
+    drop(first);
+    world.open().await.unwrap();
+}
