@@ -118,7 +118,8 @@ impl Writer {
             let mut append = StagedAppend { entry: EntryBuilder::append(inline), parts: Vec::new(), pending };
             let mut failed = None;
             for (partition, part) in &append.pending.parts {
-                let way = match partition.state().read().relaxed {
+                let relaxed = partition.state().read().relaxed;
+                let way = match relaxed {
                     true if is_headless(&append.pending, partition) => Way::Headless,
                     true => Way::Checkpoint,
                     false if part.batches.len() >= direct_min => Way::Segment,
