@@ -17,6 +17,9 @@ use uuid::Uuid;
 use crate::error::accepted;
 use crate::{ClientError, Connection, ConnectionOptions};
 
+/// How long a topic may take to be there after it was asked for.
+const AUTO_CREATION: Duration = Duration::from_secs(2);
+
 /// How a client behaves.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
@@ -271,22 +274,8 @@ impl Client {
     pub async fn refresh_topic(&self, name: &str) -> Result<Arc<Topic>, ClientError> {
         let options = &self.shared.options;
         let deadline = Instant::now() + options.topic_timeout;
-        self.forget_topic(name);
         loop {
-            let what = || format!("topic {name}");
-            let result = self.ask(Some(vec![name]), options.auto_create_topics).await.and_then(|answer| {
-                let topic = answer.topics.first();
-                accepted(topic.map_or(ErrorCode::UnknownTopicOrPartition, |topic| topic.error_code), None, what)?;
-                let topic = self.known().topics.get(name).cloned();
-                match topic.filter(|topic| !topic.leaders.contains(&-1)) {
-                    Some(topic) => Ok(topic),
-                    None => {
-                        Err(ClientError::Broker { what: what(), code: ErrorCode::LeaderNotAvailable, message: None })
-                    }
-                }
-            });
-            match result {
-                Ok(topic) => return Ok(topic),
+            match self.refresh_topic_once(name).await {
                 // Without automatic creation a missing topic is missing.
                 Err(error)
                     if error.code() == Some(ErrorCode::UnknownTopicOrPartition) && !options.auto_create_topics =>
@@ -294,7 +283,37 @@ impl Client {
                     return Err(error);
                 }
                 Err(error) if error.is_retriable() && Instant::now() < deadline => sleep(options.retry_backoff).await,
-                Err(error) => return Err(error),
+                other => return other,
+            }
+        }
+    }
+
+    /// As [`Client::refresh_topic`], once; the topic as it is known if every partition has a leader.
+    pub(crate) async fn refresh_topic_once(&self, name: &str) -> Result<Arc<Topic>, ClientError> {
+        self.forget_topic(name);
+        let answer = self.ask(Some(vec![name]), self.shared.options.auto_create_topics).await?;
+        let what = || format!("topic {name}");
+        let topic = answer.topics.first();
+        accepted(topic.map_or(ErrorCode::UnknownTopicOrPartition, |topic| topic.error_code), None, what)?;
+        let topic = self.known().topics.get(name).cloned();
+        topic.filter(|topic| !topic.leaders.contains(&-1)).ok_or_else(|| ClientError::Broker {
+            what: what(),
+            code: ErrorCode::LeaderNotAvailable,
+            message: None,
+        })
+    }
+
+    /// Asks for a topic in the way that lets the broker make it (`auto.create.topics.enable`). A broker that does not is
+    /// believed after a short while, since Kafka's own says at first that there is none.
+    pub async fn auto_create_topic(&self, name: &str) -> Result<Arc<Topic>, ClientError> {
+        let deadline = Instant::now() + AUTO_CREATION;
+        self.ask(Some(vec![name]), true).await?;
+        loop {
+            match self.refresh_topic(name).await {
+                Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) && Instant::now() < deadline => {
+                    sleep(self.shared.options.retry_backoff).await;
+                }
+                other => return other,
             }
         }
     }

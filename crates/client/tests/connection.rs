@@ -248,6 +248,36 @@ async fn time_for_delivery_ends() {
 }
 
 #[tokio::test]
+async fn what_stands_in_the_way_can_be_asked() {
+    let (address, _) =
+        scripted(vec![ErrorCode::None, ErrorCode::KafkaStorageError, ErrorCode::KafkaStorageError]).await;
+    let producer = producer(&address, ProducerOptions::default()).await;
+    producer.send(ProducerRecord::new("t", "x")).await.expect("taken").await.expect("delivered");
+    assert_eq!((producer.acknowledged(), producer.obstacle().is_none()), (1, true));
+    let delivery = producer.send(ProducerRecord::new("t", "y")).await.expect("taken");
+    let refused = async {
+        while producer.obstacle().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        producer.obstacle().and_then(|error| error.code())
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(5), refused).await.expect("refused");
+    assert_eq!(refused, Some(ErrorCode::KafkaStorageError));
+    delivery.await.expect("in the end");
+    assert_eq!((producer.acknowledged(), producer.obstacle().is_none()), (2, true));
+}
+
+#[tokio::test]
+async fn after_a_failure_no_more_is_taken_quietly() {
+    let (address, _) = scripted(vec![ErrorCode::MessageTooLarge]).await;
+    let producer = producer(&address, ProducerOptions::default()).await;
+    let refused = producer.send(ProducerRecord::new("t", "large")).await.expect("taken").await;
+    assert!(refused.is_err() && producer.send_quietly(ProducerRecord::new("t", "x")).await.is_err());
+    assert!(producer.flush().await.is_err());
+    producer.send_quietly(ProducerRecord::new("t", "x")).await.expect("taken again");
+}
+
+#[tokio::test]
 async fn lingering_records_share_a_batch_and_flush_hurries_them() {
     let (address, produced) = scripted(vec![]).await;
     let options = ProducerOptions { linger: Duration::from_secs(30), ..Default::default() };

@@ -83,6 +83,16 @@ pub enum CommandError {
         /// What is wrong, and what to do.
         what: String,
     },
+    /// Records that nobody acknowledged.
+    #[error("{} of {handed_over} acknowledged: {reason}", crate::human::count(*.acknowledged as i64, "record"))]
+    Undelivered {
+        /// Records that are in the topic.
+        acknowledged: u64,
+        /// Records that were sent.
+        handed_over: u64,
+        /// What stands in the way.
+        reason: String,
+    },
     /// A file that cannot be read.
     #[error("{path}: {reason}")]
     File {

@@ -19,6 +19,7 @@ mod produce;
 mod record;
 mod screen;
 mod security;
+mod stop;
 mod table;
 mod topics;
 mod when;

@@ -195,7 +195,10 @@ async fn what_consume_prints_produce_takes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_keys_headers_and_wrong_input() {
-    let server = Server::start().await;
+    let server = Server::start_with(
+        BrokerConfig::from_settings([Setting::parse("auto.create.topics.enable=false").unwrap()]).unwrap(),
+    )
+    .await;
     let missing = server.with("produce t", "x\n").await.error.unwrap();
     assert!(missing.contains("millstream topics create t"), "{missing}");
     let sent = server.with("produce t --create --key-separator : -H a=1 -H b=2", "k:v\nplain\n").await;
@@ -216,6 +219,57 @@ async fn lines_keys_headers_and_wrong_input() {
         server.with("produce t --partition 9", "").await.error.unwrap().contains("no partition 9: they are 0 to 0")
     );
     assert!(server.run("produce t no-such-file").await.error.unwrap().starts_with("no-such-file: No such file"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_there_is_made_by_producing() {
+    let server = Server::start().await;
+    let made = server.with("produce orders", "x\n").await;
+    assert!(made.error.is_none() && made.notes.starts_with("orders is a new topic, 1 partition\n"), "{}", made.notes);
+    let typo = server.with("produce order", "x\n").await;
+    assert!(typo.notes.contains("did you mean 'orders'?"), "{}", typo.notes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_before_a_bad_line_can_be_skipped() {
+    let server = Server::start().await;
+    let wrong = server.with("produce t -F csv", "key,value\na,1\nb,2\nc\nd,4\n").await.error.unwrap();
+    assert!(wrong.starts_with("standard input, line 4: ") && wrong.ends_with("go on with --skip 2"), "{wrong}");
+    assert_eq!(server.with("produce t -F csv --skip 2", "key,value\na,1\nb,2\nc,3\nd,4\n").await.error, None);
+    assert_eq!(server.run("consume t -F raw").await.out, "1\n2\n3\n4\n");
+}
+
+/// Lines, and before the second the broker goes.
+struct Interrupted(Arc<Broker>, u8);
+
+impl std::io::Read for Interrupted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.1 += 1;
+        match self.1 {
+            1 => {}
+            2 => {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                self.0.stop();
+            }
+            _ => return Ok(0),
+        }
+        buffer[..2].copy_from_slice(b"x\n");
+        Ok(2)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn produce_says_why_it_waits_and_ends_with_what_is_acknowledged() {
+    let server = Server::start().await;
+    server.run("topics create t").await;
+    let notes = Sink::default();
+    let mut screen = screen(Box::new(Sink::default()), notes.clone(), "");
+    screen.input = Some(Box::new(Interrupted(server.broker.clone(), 0)));
+    let error = server.on("produce t --timeout 2s", &mut screen).await.unwrap();
+    assert!(error.starts_with("1 record of 2 acknowledged: t-0 was not delivered within 2000 ms: "), "{error}");
+    let notes = String::from_utf8(notes.0.lock().unwrap().clone()).unwrap();
+    assert!(notes.starts_with("waiting, 1 record acknowledged so far: "), "{notes}");
+    assert!(!notes.contains("into t"), "{notes}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

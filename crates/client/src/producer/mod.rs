@@ -7,6 +7,7 @@ mod sender;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -134,11 +135,18 @@ struct Ledger {
     room: Semaphore,
     /// The first failure that nobody was told by [`Producer::flush`] yet.
     failure: Mutex<Option<ClientError>>,
+    acknowledged: AtomicU64,
+    /// What was answered last, if that was no acknowledgement and is tried again.
+    obstacle: Mutex<Option<ClientError>>,
 }
 
 impl Ledger {
     fn failure(&self) -> std::sync::MutexGuard<'_, Option<ClientError>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn obstacle(&self) -> std::sync::MutexGuard<'_, Option<ClientError>> {
+        self.obstacle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -163,7 +171,12 @@ impl Producer {
         options.idempotent &= options.acks == -1;
         options.buffer_bytes_max = options.buffer_bytes_max.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
         options.batch_bytes_max = options.batch_bytes_max.min(options.buffer_bytes_max);
-        let ledger = Arc::new(Ledger { room: Semaphore::new(options.buffer_bytes_max), failure: Default::default() });
+        let ledger = Arc::new(Ledger {
+            room: Semaphore::new(options.buffer_bytes_max),
+            failure: Default::default(),
+            acknowledged: AtomicU64::new(0),
+            obstacle: Default::default(),
+        });
         let (commands, receiver) = mpsc::unbounded_channel();
         let sender = sender::Sender::new(client.clone(), options.clone(), receiver, ledger.clone());
         tokio::spawn(sender.run());
@@ -178,8 +191,12 @@ impl Producer {
         Ok(Delivery(delivery))
     }
 
-    /// As [`Producer::send`], without asking: [`Producer::flush`] tells the first failure.
+    /// As [`Producer::send`], without asking: the next call tells the first failure and takes no more, until [`Producer::flush`] has told
+    /// it, too.
     pub async fn send_quietly(&self, record: ProducerRecord) -> Result<(), ClientError> {
+        if let Some(failure) = &*self.ledger.failure() {
+            return Err(failure.clone());
+        }
         self.enqueue(record, None).await
     }
 
@@ -213,6 +230,16 @@ impl Producer {
         // Given back by the sender when the record is done.
         permits.forget();
         Ok(())
+    }
+
+    /// Records acknowledged so far.
+    pub fn acknowledged(&self) -> u64 {
+        self.ledger.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Why records are sent again at the moment: what the broker answered last, or that nobody answers.
+    pub fn obstacle(&self) -> Option<ClientError> {
+        self.ledger.obstacle().clone()
     }
 
     /// Sends everything at once and waits until nothing is outstanding. The error is the first failure since the last flush.

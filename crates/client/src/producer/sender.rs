@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -275,7 +276,7 @@ impl Sender {
             self.asking_leaders = true;
             let client = self.client.clone();
             self.under_way.push(Box::pin(async move {
-                let result = client.refresh_topic(&topic).await;
+                let result = client.refresh_topic_once(&topic).await;
                 if let Err(error) = &result {
                     debug!(%topic, %error, "no leaders yet");
                     tokio::time::sleep(client.options().retry_backoff).await;
@@ -333,6 +334,8 @@ impl Sender {
         match result {
             Ok(base_offset) => {
                 self.ledger.room.add_permits(sealed.permits);
+                self.ledger.acknowledged.fetch_add(sealed.answers.len() as u64, Ordering::Relaxed);
+                *self.ledger.obstacle() = None;
                 for (index, answer) in sealed.answers.into_iter().enumerate() {
                     let offset = if base_offset < 0 { -1 } else { base_offset + index as i64 };
                     if let Some(answer) = answer {
@@ -342,6 +345,7 @@ impl Sender {
             }
             Err(error) if error.is_retriable() && sealed.since.elapsed() < self.options.delivery_timeout => {
                 debug!(topic = %key.0, partition = key.1, %error, "a batch is sent again");
+                *self.ledger.obstacle() = Some(error);
                 queue.again = Some(sealed);
                 queue.not_before = Some(Instant::now() + self.client.options().retry_backoff);
                 self.client.forget_topic(&key.0);
@@ -359,6 +363,7 @@ impl Sender {
 
     /// Fails what has waited longer than it may.
     fn expire(&mut self, last: &ClientError) {
+        *self.ledger.obstacle() = Some(last.clone());
         let limit = self.options.delivery_timeout;
         let options = self.options.clone();
         for (key, queue) in &mut self.queues {

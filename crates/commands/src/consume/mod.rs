@@ -5,7 +5,6 @@ mod group;
 mod last;
 mod print;
 mod range;
-pub mod stop;
 
 use clap::{Args, ValueEnum};
 use millstream_client::{Client, Consumer, ConsumerOptions, Fetched};
@@ -16,7 +15,7 @@ use self::group::Position;
 use self::print::Printer;
 use self::range::{Part, Start};
 use crate::record::Shown;
-use crate::{Cluster, CommandError, Screen, human};
+use crate::{Cluster, CommandError, Screen, human, stop};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -2,20 +2,22 @@
 
 mod input;
 mod parse;
+mod watch;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use millstream_client::{NewTopic, Producer, ProducerOptions, ProducerRecord};
+use millstream_client::{ClientError, NewTopic, Producer, ProducerOptions, ProducerRecord};
 use millstream_protocol::records::Codec;
 
 use self::input::{Input, Item};
 use self::parse::How;
-use crate::consume::stop::stopped;
-use crate::when::time_ms;
+use self::watch::Watch;
+use crate::when::{duration_ms, time_ms};
 use crate::{Cluster, CommandError, Screen, human, topics};
 
 const EXAMPLES: &str = "\
@@ -74,9 +76,15 @@ pub struct Produce {
     /// Bytes of a batch before compression: no record can be larger
     #[arg(long, value_name = "BYTES", default_value_t = 1_000_000)]
     batch_bytes: usize,
-    /// Make the topic if it is not there
+    /// Make the topic if it is not there, also where the broker does not make topics by itself
     #[arg(long)]
     create: bool,
+    /// How long a record may wait for its acknowledgement
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = patience)]
+    timeout: Duration,
+    /// Leave out the first N records of the input: to go on where an earlier attempt stopped
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip: u64,
     /// No summary
     #[arg(long, short = 'q')]
     quiet: bool,
@@ -115,6 +123,12 @@ enum Compression {
     Zstd,
 }
 
+/// `2m`, `500ms`.
+fn patience(text: &str) -> Result<Duration, String> {
+    let ms = duration_ms(text).and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+    ms.map(Duration::from_millis).ok_or_else(|| "write it as 30s or 2m".to_owned())
+}
+
 impl Produce {
     fn producer_options(&self) -> ProducerOptions {
         ProducerOptions {
@@ -132,6 +146,7 @@ impl Produce {
             },
             batch_bytes_max: self.batch_bytes,
             buffer_bytes_max: (32 << 20).max(self.batch_bytes),
+            delivery_timeout: self.timeout,
             ..ProducerOptions::default()
         }
     }
@@ -165,7 +180,7 @@ pub async fn run(args: &Produce, screen: &mut Screen) -> Result<(), CommandError
     if args.create {
         client.ensure_topic(&NewTopic::new(&args.topic, -1)).await?;
     }
-    let topic = topics::find(&client, &args.topic).await?;
+    let topic = topics::find_or_make(&client, &args.topic, screen).await?;
     if let Some(partition) = args.partition.filter(|partition| *partition >= topic.partitions()) {
         let last = topic.partitions() - 1;
         return Err(CommandError::NoPartition { topic: args.topic.clone(), partition, last });
@@ -177,49 +192,89 @@ pub async fn run(args: &Produce, screen: &mut Screen) -> Result<(), CommandError
     let producer = Producer::new(client, args.producer_options());
     let bar = bar(&input, screen.notes_are_terminal && !args.quiet);
     let started = Instant::now();
-    let (mut records, mut bytes) = (0i64, 0i64);
-    let mut stop = Box::pin(stopped());
-    let failure = loop {
-        let item = tokio::select! {
-            biased;
-            item = input.next() => item,
-            () = &mut stop => break None,
+    let mut sent = Sent::default();
+    let mut watch = Watch::new(&producer, screen, &bar);
+    let feeding = feed(&mut input, args, &topic.name, timestamp, &producer, &bar, &mut sent);
+    let fed = watch.until_stopped(feeding).await.unwrap_or(Ok(()));
+    let flushed = watch.until_hopeless(producer.flush()).await;
+    drop(watch);
+    bar.finish_and_clear();
+    let acknowledged = producer.acknowledged();
+    let reason = match flushed {
+        Some(Ok(())) => None,
+        Some(Err(error)) => Some(CommandError::from(error).to_string()),
+        None => {
+            let obstacle = producer.obstacle().map(|error| format!(": {error}"));
+            Some(format!("stopped before the broker had answered{}", obstacle.unwrap_or_default()))
+        }
+    };
+    if let Some(reason) = reason {
+        return Err(CommandError::Undelivered { acknowledged, handed_over: sent.records, reason });
+    }
+    if !args.quiet {
+        screen.note(&summary(&args.topic, sent.records as i64, sent.bytes as i64, started.elapsed()));
+    }
+    fed
+}
+
+/// What was handed to the producer.
+#[derive(Debug, Default)]
+struct Sent {
+    records: u64,
+    bytes: u64,
+}
+
+/// Hands the input to the producer, up to its end or to what cannot be sent.
+async fn feed(
+    input: &mut Input,
+    args: &Produce,
+    topic: &Arc<str>,
+    timestamp: Option<i64>,
+    producer: &Producer,
+    bar: &ProgressBar,
+    sent: &mut Sent,
+) -> Result<(), CommandError> {
+    let mut skipped = 0;
+    loop {
+        let go_on = skipped + sent.records;
+        let unfit = |place: String, what: String| CommandError::Input {
+            place,
+            what: match go_on {
+                0 => what,
+                _ => format!("{what}; what stands before it was sent: mend it and go on with --skip {go_on}"),
+            },
         };
-        let (mut record, place) = match item {
-            None => break None,
+        let (mut record, place) = match input.next().await {
+            None => return Ok(()),
             Some(Ok(Item { record, place })) => (record, place),
-            Some(Err(error)) => break Some(error),
+            Some(Err(CommandError::Input { place, what })) => return Err(unfit(place, what)),
+            Some(Err(error)) => return Err(error),
         };
-        fill(&mut record, args, &topic.name, timestamp);
+        if skipped < args.skip {
+            skipped += 1;
+            continue;
+        }
+        fill(&mut record, args, topic, timestamp);
         let size = record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len);
         if let Err(error) = producer.send_quietly(record).await {
-            break Some(match error {
-                millstream_client::ClientError::RecordTooLarge { size, limit } => CommandError::Input {
+            return Err(match error {
+                ClientError::RecordTooLarge { size, limit } => unfit(
                     place,
-                    what: format!(
+                    format!(
                         "the record takes {size} bytes and a batch at most {limit}: raise --batch-bytes, and max.message.bytes of the topic"
                     ),
-                },
+                ),
                 other => other.into(),
             });
         }
-        records += 1;
-        bytes += size as i64;
+        sent.records += 1;
+        sent.bytes += size as u64;
         bar.set_position(input.bytes_read());
-    };
-    let flushed = producer.flush().await;
-    bar.finish_and_clear();
-    if let Err(error) = flushed {
-        return Err(error.into());
     }
-    if !args.quiet {
-        screen.note(&summary(&args.topic, records, bytes, started.elapsed()));
-    }
-    failure.map_or(Ok(()), Err)
 }
 
 /// What the flags say about every record.
-fn fill(record: &mut ProducerRecord, args: &Produce, topic: &std::sync::Arc<str>, timestamp: Option<i64>) {
+fn fill(record: &mut ProducerRecord, args: &Produce, topic: &Arc<str>, timestamp: Option<i64>) {
     record.topic = topic.clone();
     record.partition = args.partition.or(record.partition);
     record.timestamp = record.timestamp.or(timestamp);

@@ -231,6 +231,29 @@ pub async fn find(client: &Client, name: &str) -> Result<Arc<Topic>, CommandErro
     }
 }
 
+/// A topic that is there, or that the broker makes because it is asked for, as Kafka's own producer has it made.
+pub async fn find_or_make(client: &Client, name: &str, screen: &mut Screen) -> Result<Arc<Topic>, CommandError> {
+    let error = match find(client, name).await {
+        Err(error @ CommandError::NoTopic { .. }) => error,
+        other => return other,
+    };
+    match client.auto_create_topic(name).await {
+        Ok(topic) => {
+            let nearest = match error {
+                CommandError::NoTopic { nearest: Some(nearest), .. } => format!("; did you mean '{nearest}'?"),
+                _ => String::new(),
+            };
+            screen.note(&format!(
+                "{name} is a new topic, {}{nearest}",
+                human::count(topic.partitions().into(), "partition")
+            ));
+            Ok(topic)
+        }
+        Err(refused) if missing(&refused) => Err(error),
+        Err(refused) => Err(refused.into()),
+    }
+}
+
 fn missing(error: &ClientError) -> bool {
     matches!(error.code(), Some(ErrorCode::UnknownTopicOrPartition | ErrorCode::InvalidTopic))
 }
