@@ -28,6 +28,7 @@ use clap::Subcommand;
 
 pub use cluster::Cluster;
 pub use error::CommandError;
+pub use human::setting_value;
 pub use screen::Screen;
 
 /// The verbs.
