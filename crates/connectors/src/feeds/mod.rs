@@ -66,7 +66,7 @@ pub use pattern::TimePattern;
 pub use produce::{EmbeddedProducer, Produce, ProduceError};
 pub use replay::Replay;
 pub use runtime::{FeedStatus, Pace, check_feed, run_cursor, run_feed};
-pub use spec::{FeedError, FeedSpec, GenerateSpec, ReplaySpec, Speed, TopicConfig};
+pub use spec::{FeedError, FeedSpec, GenerateSpec, ReplaySpec, Scalar, Speed, TopicConfig};
 pub use yaml::{from_yaml, nearest};
 
 #[cfg(test)]
