@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
 use millstream_protocol::sasl::{Mechanism, SaslError, Secret, plain, scram};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -116,6 +117,14 @@ impl Login {
         let request = SaslHandshakeRequest { mechanism: self.mechanism.name().to_owned() };
         // From version 1 on the steps have Kafka's headers.
         let answer = connection.call_at(&request, 1).await?;
+        if answer.error_code == ErrorCode::IllegalSaslState {
+            return Err(ClientError::Login {
+                address: address.to_owned(),
+                user: self.user.clone(),
+                reason: "this listener wants no log-in: leave SASL_ away in security.protocol, or take the port of a SASL listener"
+                    .to_owned(),
+            });
+        }
         accepted(answer.error_code, None, || {
             format!("{address}: {}; it has {}", self.mechanism, answer.mechanisms.join(", "))
         })?;

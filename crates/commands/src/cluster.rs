@@ -1,6 +1,6 @@
 //! Which cluster a verb speaks to, and how: the one place where flags become a client.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -32,7 +32,12 @@ impl Cluster {
     fn options(&self) -> Result<ClientOptions, CommandError> {
         let mut options = ClientOptions::default();
         if let Some(path) = &self.command_config {
-            options.connection.security = security::read(path)?;
+            let (security, told) = security::read(path)?;
+            options.connection.security = security;
+            for line in told {
+                // Who closed standard error does not want to know.
+                let _ = writeln!(std::io::stderr(), "warning: {line}");
+            }
         }
         Ok(options)
     }

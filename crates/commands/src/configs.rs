@@ -126,7 +126,7 @@ fn source(code: i8) -> &'static str {
         1 => "topic",
         2 => "broker",
         3 => "all brokers",
-        4 => "broker's file",
+        4 => "broker's start",
         5 => "default",
         6 => "logger",
         _ => "unknown",

@@ -32,7 +32,7 @@ pub enum CommandError {
     #[error("'{0}' is no address: write HOST:PORT, as in 127.0.0.1:9092")]
     Address(String),
     /// A topic that is not there.
-    #[error("there is no topic '{name}'{}: `millstream topics list` names those there are, `millstream topics create {name}` makes it", hint(.nearest))]
+    #[error("there is no topic '{name}'{}: {}", hint(.nearest), no_topic(.name))]
     NoTopic {
         /// Its name.
         name: String,
@@ -120,6 +120,15 @@ impl From<ClientError> for CommandError {
 
 fn hint(nearest: &Option<String>) -> String {
     nearest.as_deref().map(|name| format!(" (did you mean '{name}'?)")).unwrap_or_default()
+}
+
+fn no_topic(name: &str) -> String {
+    match name.starts_with("__") {
+        true => "such names are those of a broker's own topics, and this one has it not or does not show it".to_owned(),
+        false => {
+            format!("`millstream topics list` names those there are, `millstream topics create {name}` makes it")
+        }
+    }
 }
 
 /// What to do about a refusal, where the refusal does not say.

@@ -8,7 +8,7 @@
 //! | `ssl.ca.location` | `ssl.truststore.location` | PEM; without one, the system's authorities |
 //! | `ssl.certificate.location`, `ssl.key.location` | `ssl.keystore.location` | PEM |
 //!
-//! Other properties are other programs' business.
+//! Other properties are other programs' business, but one that looks like these is said: a `security.protcol=SSL` would talk in the clear.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,35 @@ use millstream_client::{Login, Security, Tls};
 use millstream_protocol::sasl::{Mechanism, Secret};
 
 use crate::CommandError;
+use crate::error::nearest;
+
+/// What is read here.
+const KNOWN: [&str; 13] = [
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.username",
+    "sasl.password",
+    "sasl.jaas.config",
+    "ssl.ca.location",
+    "ssl.truststore.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "ssl.truststore.type",
+    "ssl.keystore.type",
+];
+/// What other clients read, and nothing is lost without.
+const OTHERS: [&str; 8] = [
+    "security.providers",
+    "ssl.truststore.password",
+    "ssl.keystore.password",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.enabled.protocols",
+    "ssl.protocol",
+    "ssl.cipher.suites",
+    "sasl.kerberos.service.name",
+];
 
 /// What the file says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,8 +56,8 @@ struct Spec {
     certificate: Option<(PathBuf, PathBuf)>,
 }
 
-/// Reads the file, and the certificates it names.
-pub fn read(path: &Path) -> Result<Security, CommandError> {
+/// Reads the file, and the certificates it names. Also gives what a person should be told of it.
+pub fn read(path: &Path) -> Result<(Security, Vec<String>), CommandError> {
     let text = std::fs::read_to_string(path)
         .map_err(|reason| CommandError::File { path: path.display().to_string(), reason })?;
     let spec = parse(&text).map_err(|what| CommandError::Input { place: path.display().to_string(), what })?;
@@ -39,13 +68,30 @@ pub fn read(path: &Path) -> Result<Security, CommandError> {
         }
         false => None,
     };
-    Ok(Security { tls, login: spec.login })
+    let told = doubts(&text).into_iter().map(|doubt| format!("{}: {doubt}", path.display())).collect();
+    Ok((Security { tls, login: spec.login }, told))
+}
+
+fn properties(text: &str) -> BTreeMap<&str, &str> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
+    lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.trim(), value.trim())).collect()
+}
+
+/// Properties that are passed over and look as if they should not be.
+fn doubts(text: &str) -> Vec<String> {
+    let unknown = properties(text).into_keys().filter(|name| !KNOWN.contains(name) && !OTHERS.contains(name));
+    let doubt = |name: &str| match nearest(name, KNOWN.into_iter()) {
+        Some(near) => Some(format!("{name} is not known here and is passed over (did you mean '{near}'?)")),
+        None if name.starts_with("security.") || name.starts_with("sasl.") || name.starts_with("ssl.") => {
+            Some(format!("{name} is not known here and is passed over"))
+        }
+        None => None,
+    };
+    unknown.filter_map(doubt).collect()
 }
 
 fn parse(text: &str) -> Result<Spec, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
-    let properties: BTreeMap<&str, &str> =
-        lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name.trim(), value.trim())).collect();
+    let properties = properties(text);
     let get = |names: &[&str]| names.iter().find_map(|name| properties.get(name).copied());
     let (tls, sasl) = match get(&["security.protocol"]).unwrap_or("PLAINTEXT").to_ascii_uppercase().as_str() {
         "PLAINTEXT" => (false, false),
@@ -117,6 +163,14 @@ mod tests {
         assert_eq!(parse("client.id=x\n"), Ok(Spec::default()));
         let mutual = parse("security.protocol=SSL\nssl.keystore.location=both.pem").expect("legal");
         assert_eq!(mutual.certificate, Some(("both.pem".into(), "both.pem".into())));
+    }
+
+    #[test]
+    fn what_looks_like_a_typo_is_said() {
+        let doubts = doubts("security.protocl=SSL\nssl.truststore.type=PEM\nclient.id=x\nsasl.login.class=x\n");
+        assert_eq!(doubts.len(), 2, "{doubts:?}");
+        assert!(doubts[0].starts_with("sasl.login.class is not known here"));
+        assert!(doubts[1].ends_with("(did you mean 'security.protocol'?)"));
     }
 
     #[test]

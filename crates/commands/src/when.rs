@@ -3,8 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime};
 
 /// How a time may be written, for error messages and help.
-pub const FORMS: &str =
-    "10m, 2h, 1d (before now), 2026-01-31, 2026-01-31T14:30 (UTC), 2026-01-31T14:30:00+02:00, today, now, or epoch ms";
+pub const FORMS: &str = "10m, 2h, 1d (before now), 2026-01-31, 2026-01-31T14:30 (UTC), 2026-01-31T14:30:00+02:00, yesterday, today, now, or epoch ms";
 
 /// A time in ms since 1970. A duration means that long before `now_ms`; a time without a zone is UTC.
 pub fn time_ms(text: &str, now_ms: i64) -> Result<i64, String> {

@@ -139,6 +139,9 @@ async fn topics_are_made_listed_described_changed_and_deleted() {
     assert_eq!(listed[0]["newest"], "2023-11-14T22:13:20.000Z");
     assert!(listed[0]["bytes"].as_i64().unwrap() > 0 && listed[1].get("newest").is_none());
     assert_eq!(server.run("topics list b*").await.json().len(), 1);
+    assert_eq!(server.run("topics list zzz* --table").await.notes, "no topic is like 'zzz*'\n");
+    let own = server.run("topics describe __consumer_offsets").await.error.unwrap();
+    assert!(own.contains("broker's own") && !own.contains("create"), "{own}");
     let table = server.run("topics list --table").await.out;
     assert!(table.starts_with("topic  partitions") && table.contains("(10 m ago)"), "{table}");
 
@@ -186,6 +189,15 @@ async fn what_consume_prints_produce_takes() {
         lines
     };
     assert_eq!(sorted(&first), sorted(&second));
+    // An empty text and null are told apart by csv, too.
+    server.run("topics create nulls again").await;
+    let odd = "{\"key\":\"\",\"value\":null}\n{\"key\":null,\"value\":\"\"}\n";
+    server.with("produce nulls --format json", odd).await;
+    let csv = server.run("consume nulls --format csv").await.out;
+    assert_eq!(server.with("produce again --format csv", &csv).await.error, None);
+    let again = server.run("consume again").await.json();
+    assert_eq!((&again[0]["key"], &again[0]["value"]), (&"".into(), &Value::Null));
+    assert_eq!((&again[1]["key"], &again[1]["value"]), (&Value::Null, &"".into()));
     // csv as well, as far as it can.
     let csv = server.run("consume one --format csv").await.out;
     server.run("topics create three --partitions 2").await;
@@ -435,6 +447,13 @@ async fn a_properties_file_opens_a_secured_listener() {
     assert!(refused.contains("refused the log-in of \"ann\""), "{refused}");
     let plain = server.run("topics list").await.error.unwrap();
     assert!(plain.contains("--command-config"), "{plain}");
+
+    let open = Server::start().await;
+    let path = dir.path().join("needless.properties");
+    let text = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=a\nsasl.password=b\n";
+    std::fs::write(&path, text).unwrap();
+    let needless = open.run(&format!("topics list --command-config {}", path.display())).await.error.unwrap();
+    assert!(needless.contains("this listener wants no log-in"), "{needless}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

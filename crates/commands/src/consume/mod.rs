@@ -93,7 +93,7 @@ pub enum Format {
     Json,
     /// Values alone, each with a line end behind it
     Raw,
-    /// A header line, then topic, partition, offset, timestamp, key, value, headers
+    /// A header line, then topic, partition, offset, timestamp, key, value, headers; null is nothing, an empty text is ""
     Csv,
 }
 

@@ -146,9 +146,14 @@ fn legible(bytes: &[u8]) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-/// A row as RFC 4180 has it. A null is an empty field; bytes that are no UTF-8 are replaced: json keeps them.
+/// Where key and value stand in a row.
+const KEY: usize = 4;
+const VALUE: usize = 5;
+
+/// A row as RFC 4180 has it. A null is nothing, an empty text `""`; bytes that are no UTF-8 are replaced: json keeps them.
 fn csv(out: &mut Vec<u8>, record: &Shown<'_>) {
     let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    let empty = [record.key, record.value].map(|field| field.is_some_and(<[u8]>::is_empty));
     let mut headers = Vec::new();
     if !record.headers.is_empty() {
         push_headers(&mut headers, record.headers);
@@ -166,7 +171,8 @@ fn csv(out: &mut Vec<u8>, record: &Shown<'_>) {
         if index > 0 {
             out.push(b',');
         }
-        if field.contains([',', '"', '\n', '\r']) || field.starts_with(' ') || field.ends_with(' ') {
+        let is_empty_text = index == KEY && empty[0] || index == VALUE && empty[1];
+        if is_empty_text || field.contains([',', '"', '\n', '\r']) || field.starts_with(' ') || field.ends_with(' ') {
             out.push(b'"');
             out.extend_from_slice(field.replace('"', "\"\"").as_bytes());
             out.push(b'"');

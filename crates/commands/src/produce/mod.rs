@@ -98,7 +98,7 @@ pub enum Format {
     /// A line is a JSON object with key, value, headers, timestamp, partition, as `consume` prints them
     Json,
     /// A header line, then rows. Columns key, value, headers, timestamp, partition make up a record, as `consume` prints them; any other
-    /// columns become a JSON object, which is the value
+    /// columns become a JSON object, which is the value. A key or value of nothing is null, one of "" is an empty text
     Csv,
 }
 

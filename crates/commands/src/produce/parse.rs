@@ -1,5 +1,6 @@
 //! Bytes to records: lines, JSON, CSV.
 
+use std::cell::RefCell;
 use std::io::{BufRead, Read};
 
 use bytes::Bytes;
@@ -108,7 +109,8 @@ fn value_of(bytes: Vec<u8>, how: &How) -> Option<Bytes> {
 }
 
 fn csv(reader: &mut dyn BufRead, how: &How, each: &mut dyn FnMut(u64, ProducerRecord) -> bool) -> Result<(), Wrong> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(reader);
+    let seen = RefCell::new(Seen::default());
+    let mut reader = csv::ReaderBuilder::new().from_reader(Tee { inner: reader, seen: &seen });
     let columns: Vec<String> =
         reader.headers().map_err(|error| csv_wrong(&error))?.iter().map(|name| name.trim().to_owned()).collect();
     let key_column = match &how.key_column {
@@ -125,8 +127,10 @@ fn csv(reader: &mut dyn BufRead, how: &How, each: &mut dyn FnMut(u64, ProducerRe
     let mut row = csv::StringRecord::new();
     while reader.read_record(&mut row).map_err(|error| csv_wrong(&error))? {
         let line = row.position().map_or(0, csv::Position::line);
+        let from = row.position().map_or(0, csv::Position::byte);
+        let raw = seen.borrow_mut().take(from, reader.position().byte());
         let mut record = match is_record {
-            true => of_columns(&columns, &row, how).map_err(|what| wrong(line, what))?,
+            true => of_columns(&columns, &row, &raw, how).map_err(|what| wrong(line, what))?,
             false => {
                 let fields = columns.iter().zip(&row).map(|(name, text)| (name.clone(), Value::from(text)));
                 let value = Value::Object(fields.collect::<Map<_, _>>()).to_string();
@@ -154,11 +158,71 @@ fn csv_wrong(error: &csv::Error) -> Wrong {
     }
 }
 
-/// A row whose columns are a record's fields. An empty key, partition, time stamp or headers is none.
-fn of_columns(columns: &[String], row: &csv::StringRecord, how: &How) -> Result<ProducerRecord, String> {
+/// Bytes of the input that are not yet told apart, from `begin` on: what was quoted is not in what the reader gives.
+#[derive(Default)]
+struct Seen {
+    begin: u64,
+    bytes: Vec<u8>,
+}
+
+impl Seen {
+    /// The bytes of a row; those before `to` are forgotten.
+    fn take(&mut self, from: u64, to: u64) -> Vec<u8> {
+        let rest = self.bytes.split_off((to - self.begin) as usize);
+        let mut taken = std::mem::replace(&mut self.bytes, rest);
+        taken.drain(..(from - self.begin) as usize);
+        self.begin = to;
+        taken
+    }
+}
+
+struct Tee<'a, R> {
+    inner: R,
+    seen: &'a RefCell<Seen>,
+}
+
+impl<R: Read> Read for Tee<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.seen.borrow_mut().bytes.extend_from_slice(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// Whether a field of a row is in quotes.
+fn is_quoted(row: &[u8], index: usize) -> bool {
+    let row = row.iter().skip_while(|byte| matches!(byte, b'\r' | b'\n'));
+    let (mut field, mut at_start, mut quoted, mut inside) = (0, true, false, false);
+    for byte in row {
+        if std::mem::take(&mut at_start) {
+            quoted = *byte == b'"';
+            inside = quoted;
+            if field == index {
+                return quoted;
+            }
+            if quoted {
+                continue;
+            }
+        }
+        match byte {
+            // A doubled one leaves and comes back.
+            b'"' if quoted => inside = !inside,
+            b',' if !inside => {
+                field += 1;
+                at_start = true;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// A row whose columns are a record's fields. Nothing between its commas is no key, value, partition, time stamp or headers; `""` is an
+/// empty key or value.
+fn of_columns(columns: &[String], row: &csv::StringRecord, raw: &[u8], how: &How) -> Result<ProducerRecord, String> {
     let mut record = ProducerRecord::default();
-    for (name, text) in columns.iter().zip(row) {
-        if text.is_empty() && name != "value" {
+    for (index, (name, text)) in columns.iter().zip(row).enumerate() {
+        if text.is_empty() && !(matches!(name.as_str(), "key" | "value") && is_quoted(raw, index)) {
             continue;
         }
         match name.as_str() {
@@ -244,7 +308,11 @@ mod tests {
         let csv = how(Format::Csv);
         assert_eq!(
             all("key,value,timestamp\nk,\"a,b\",2024-01-01\n,,\n", &csv),
-            Ok(vec![pair(Some("k"), Some("a,b")), pair(None, Some(""))])
+            Ok(vec![pair(Some("k"), Some("a,b")), pair(None, None)])
+        );
+        assert_eq!(
+            all("value,key\r\n\"\",\"\"\r\n\"a\"\"\n,b\",\r\n,\"\"", &csv),
+            Ok(vec![pair(Some(""), Some("")), pair(None, Some("a\"\n,b")), pair(Some(""), None)])
         );
         let keyed = How { key_column: Some("id".to_owned()), ..csv.clone() };
         assert_eq!(

@@ -47,7 +47,10 @@ pub async fn run(
     // A topic may go while its offsets are asked for.
     let facts: Vec<TopicFacts> = facts.into_iter().flatten().collect();
     if facts.is_empty() && screen.tabular(listing) {
-        screen.note("no topics: `millstream topics create NAME` makes one");
+        screen.note(&match pattern {
+            Some(pattern) => format!("no topic is like '{pattern}'"),
+            None => "no topics: `millstream topics create NAME` makes one".to_owned(),
+        });
         return Ok(());
     }
     let now_ms = screen.now();

@@ -40,7 +40,7 @@ enum Action {
     List {
         /// Only topics whose names are like this; * stands for anything
         pattern: Option<String>,
-        /// Internal topics too
+        /// Internal topics too, as far as the broker shows them: Millstream's own does not
         #[arg(long, short = 'a')]
         all: bool,
         #[command(flatten)]
