@@ -85,6 +85,10 @@ impl Broker {
         tokio::spawn(async move {
             tokio::select! { () = keeper.keep() => {} _ = stopping.wait_for(|stop| *stop) => {} }
         });
+        let (compacting, mut stopping) = (broker.clone(), broker.stopping());
+        tokio::spawn(async move {
+            tokio::select! { () = compacting.compact() => {} _ = stopping.wait_for(|stop| *stop) => {} }
+        });
         Ok(broker)
     }
 
@@ -109,6 +113,25 @@ impl Broker {
             }
             if let Err(error) = self.topics.rewrite_if_large().await {
                 tracing::warn!(%error, "the log of topics could not be written anew; it is tried again");
+            }
+        }
+    }
+
+    /// Compaction of topics that ask for it. Apart from the rest, for it may take long.
+    async fn compact(self: Arc<Self>) {
+        let pause = Duration::from_millis(self.config.compaction_backoff_ms.max(1));
+        loop {
+            tokio::time::sleep(pause).await;
+            let (log, now_ms) = (self.log.clone(), self.config.clock.now_ms());
+            match tokio::task::spawn_blocking(move || log.compact(now_ms)).await {
+                Ok(Ok(report)) if report.partitions > 0 => tracing::info!(
+                    partitions = report.partitions,
+                    bytes_before = report.bytes_before,
+                    bytes_after = report.bytes_after,
+                    "topics compacted"
+                ),
+                Ok(Err(error)) => tracing::warn!(%error, "compaction failed; it is tried again"),
+                _ => {}
             }
         }
     }

@@ -274,3 +274,36 @@ async fn a_fetch_hears_that_its_topic_went_and_of_the_one_that_took_its_name() {
     assert_eq!(response.responses[0].partitions[0].high_watermark, 1);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compacted_topic_wants_keys_and_keeps_the_newest_record_of_each() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(dir.path(), settings(&["log.cleaner.backoff.ms=20"])).await;
+    let mut client = server.connect().await;
+    // A record that is so much younger begins a new segment.
+    let configs = [("cleanup.policy", "compact"), ("segment.ms", "1000"), ("min.cleanable.dirty.ratio", "0")];
+    assert_eq!(client.create("c", 1, &configs).await, ErrorCode::None);
+    assert_eq!(client.produce("c", -1, batch(&["x"])).await.error_code, ErrorCode::InvalidRecord);
+    for (timestamp, key, value) in [(0, "a", "1"), (1, "b", "1"), (2000, "a", "2"), (4000, "c", "1"), (6000, "b", "2")]
+    {
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.push(timestamp, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
+        let batch = builder.finish().expect("one record");
+        assert_eq!(client.produce("c", -1, batch).await.error_code, ErrorCode::None);
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let mut found: Vec<i64> = Vec::new();
+        while found.last() != Some(&4) {
+            let next = found.last().map_or(0, |last| last + 1);
+            let records = client.fetch("c", next, 0).await.expect("records");
+            found.extend(records.into_iter().map(|(offset, _)| offset));
+        }
+        if found == [1, 2, 3, 4] {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{found:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    server.stop().await;
+}

@@ -23,6 +23,8 @@ pub struct LogOptions {
     pub tail_cache_partition_bytes: usize,
     /// Most files held open at a time (segments and indexes).
     pub open_files_max: usize,
+    /// Keys that one pass of compaction holds in memory, at about 30 bytes each; a log with more of them takes several passes.
+    pub compaction_keys_max: usize,
     /// A producer that is silent for so long is forgotten (Kafka's producer.id.expiration.ms).
     pub producer_expiration_ms: i64,
     /// Milliseconds since 1970.
@@ -39,6 +41,7 @@ impl Default for LogOptions {
             tail_cache_bytes: 16 << 20,
             tail_cache_partition_bytes: 1 << 20,
             open_files_max: 1024,
+            compaction_keys_max: 450_000,
             producer_expiration_ms: 86_400_000,
             clock: Clock::system(),
         }
@@ -92,6 +95,16 @@ pub struct PartitionConfig {
     pub flush_messages: Option<u64>,
     /// `flush.ms`: sync at most so long after an append instead of before its answer. `None` and 0 are durable mode.
     pub flush_ms: Option<u64>,
+    /// `cleanup.policy` names `compact`: of each key the newest record stays.
+    pub compact: bool,
+    /// `delete.retention.ms`: how long a tombstone stays after its first compaction.
+    pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`: a record is not compacted before it is so old.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: a record that is older is compacted whatever the dirty share.
+    pub max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`, in millionths: a log is compacted when a larger share of its bytes is dirty.
+    pub min_cleanable_dirty_millionths: u32,
     /// `index.interval.bytes`: one index entry for at least so many bytes of log.
     pub index_interval_bytes: u32,
 }
@@ -105,6 +118,11 @@ impl Default for PartitionConfig {
             retention_bytes: None,
             flush_messages: None,
             flush_ms: None,
+            compact: false,
+            delete_retention_ms: 86_400_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            min_cleanable_dirty_millionths: 500_000,
             index_interval_bytes: 4096,
         }
     }
@@ -114,6 +132,11 @@ impl PartitionConfig {
     /// Whether an append answers and is visible before its sync.
     pub fn is_relaxed(&self) -> bool {
         self.flush_messages.is_some_and(|n| n > 1) || self.flush_ms.is_some_and(|ms| ms > 0)
+    }
+
+    /// The age from which on a segment is closed: one that is compacted must not stay open for longer than its records may wait.
+    pub(crate) fn segment_ms_max(&self) -> i64 {
+        if self.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
     }
 
     /// Sets one of Kafka's topic configurations. Gives false if the log has no use for that name.
@@ -144,6 +167,19 @@ impl PartitionConfig {
             "flush.ms" => {
                 let ms = number(0, i64::MAX, "a number of milliseconds from 0")?;
                 self.flush_ms = Some(ms as u64).filter(|_| ms != i64::MAX);
+            }
+            "cleanup.policy" => self.compact = value.split(',').any(|policy| policy.trim() == "compact"),
+            "delete.retention.ms" => self.delete_retention_ms = number(0, i64::MAX, "a number of milliseconds from 0")?,
+            "min.compaction.lag.ms" => {
+                self.min_compaction_lag_ms = number(0, i64::MAX, "a number of milliseconds from 0")?;
+            }
+            "max.compaction.lag.ms" => {
+                self.max_compaction_lag_ms = number(1, i64::MAX, "a number of milliseconds from 1")?;
+            }
+            "min.cleanable.dirty.ratio" => {
+                let ratio = value.trim().parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+                let ratio = ratio.ok_or_else(|| invalid("a number from 0 to 1"))?;
+                self.min_cleanable_dirty_millionths = (ratio * 1e6) as u32;
             }
             "index.interval.bytes" => {
                 self.index_interval_bytes = number(0, i64::from(i32::MAX), "a number of bytes")? as u32;

@@ -1,4 +1,4 @@
-//! The data folder: one journal, segmented partition logs, their derived indexes, recovery, retention and the state of
+//! The data folder: one journal, segmented partition logs, their derived indexes, recovery, retention, compaction and the state of
 //! idempotent producers. No sockets, no SQL.
 //!
 //! ```text
@@ -12,6 +12,7 @@
 //!     00000000000000000000.log     a segment: Kafka v2 record batches, byte for byte; named by its base offset
 //!     00000000000000000000.index   sparse offset and time index of the segment (derived; rebuilt when in doubt)
 //!     00000000000000000000.producers   producers' state at that offset (derived; rebuilt when in doubt)
+//!     compacted                    up to which offset a compacted topic is (else it is compacted from its beginning)
 //! ```
 //!
 //! # How an append becomes durable
@@ -31,6 +32,7 @@
 
 mod append;
 mod checkpoint;
+mod compaction;
 mod config;
 mod context;
 mod error;
@@ -61,5 +63,5 @@ pub use error::LogError;
 pub use log::Log;
 pub use partition::{Committed, Partition, TimestampOffset};
 pub use producers::{AbortedTransaction, ProducerInfo};
-pub use report::{RecoveryReport, RetentionReport, Truncation};
+pub use report::{CompactionReport, RecoveryReport, RetentionReport, Truncation};
 pub use topic_partition::TopicPartition;

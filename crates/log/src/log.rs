@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use crate::checkpoint::{Checkpoint, RecoveryPoint};
+use crate::compaction;
 use crate::context::Context;
 use crate::files::{Files, SystemFiles};
 use crate::meta::{self, Lock, PartitionMeta};
@@ -20,8 +21,8 @@ use crate::retention::{SegmentSummary, segments_to_delete};
 use crate::syncer::Syncer;
 use crate::writer::Writer;
 use crate::{
-    Ack, Append, Appended, LogError, LogOptions, Partition, PartitionConfig, RecoveryReport, RetentionReport,
-    TopicPartition,
+    Ack, Append, Appended, CompactionReport, LogError, LogOptions, Partition, PartitionConfig, RecoveryReport,
+    RetentionReport, TopicPartition,
 };
 
 /// What the log's threads share.
@@ -45,6 +46,10 @@ pub struct Log {
 struct Inner {
     shared: Arc<Shared>,
     cluster_id: String,
+    /// Held while segments are compacted.
+    compaction: Mutex<()>,
+    /// Set when compaction is to end.
+    closing: AtomicBool,
     /// Held while partitions are created and deleted, so that folders and names change together.
     names: Mutex<()>,
     running: Mutex<Option<Running>>,
@@ -116,7 +121,19 @@ impl Log {
         let writing = Writer::new(shared.clone(), journal, dirty, removals);
         let writer = spawn("log-writer", Box::new(move || writing.run()))?;
         let running = Mutex::new(Some(Running { writer, syncer, _lock: lock }));
-        Ok((Log { inner: Arc::new(Inner { shared, cluster_id, names: Mutex::default(), running }) }, report))
+        Ok((
+            Log {
+                inner: Arc::new(Inner {
+                    shared,
+                    cluster_id,
+                    compaction: Mutex::default(),
+                    closing: AtomicBool::new(false),
+                    names: Mutex::default(),
+                    running,
+                }),
+            },
+            report,
+        ))
     }
 
     fn shared(&self) -> &Shared {
@@ -198,11 +215,14 @@ impl Log {
         let partition = self.partition(name).ok_or_else(|| LogError::UnknownPartition(name.clone()))?;
         let folder = recovery::deleted_folder(&shared.context, name, partition.slot());
         let dir = partition.dir();
-        // Marked first: a checkpoint that misses the folder must know why.
-        partition.mark_deleted(true);
-        if let Err(error) = shared.context.files.rename(dir, &folder) {
-            partition.mark_deleted(false);
-            return Err(LogError::io("rename", dir, &error));
+        {
+            let _layout = partition.layout().write();
+            // Marked first: a checkpoint that misses the folder must know why.
+            partition.mark_deleted(true);
+            if let Err(error) = shared.context.files.rename(dir, &folder) {
+                partition.mark_deleted(false);
+                return Err(LogError::io("rename", dir, &error));
+            }
         }
         shared.context.handles.forget_all(partition.slot());
         let mut partitions = shared.partitions.write();
@@ -290,6 +310,39 @@ impl Log {
         Ok(report)
     }
 
+    /// Compacts the partitions that ask for it, as far as it is worth it at `now_ms`. To be called now and then, where blocking is allowed:
+    /// it reads and writes what is compacted. [`Log::close`] ends it.
+    ///
+    /// # Errors
+    /// The file system's; [`LogError::Closed`].
+    pub fn compact(&self, now_ms: i64) -> Result<CompactionReport, LogError> {
+        let mut report = CompactionReport::default();
+        let _one = self.inner.compaction.lock();
+        let is_wanted = |partition: &Arc<Partition>| {
+            partition.config().compact && compaction::is_wanted(partition, now_ms).unwrap_or_else(|error| {
+                tracing::error!(partition = %partition.topic_partition(), %error, "compaction passes over a partition");
+                false
+            })
+        };
+        let wanted: Vec<_> = self.partitions().into_iter().filter(is_wanted).collect();
+        if wanted.is_empty() {
+            return Ok(report);
+        }
+        // All closed segments are synced then, and readers durably not told any more of aborted transactions whose markers may go.
+        self.checkpoint()?;
+        let keys_max = self.shared().context.options.compaction_keys_max;
+        for partition in wanted {
+            let compacted = compaction::compact(&partition, now_ms, keys_max, &self.inner.closing, &mut report);
+            // One damaged partition must not keep the others from being tidied.
+            if let Err(error) = compacted
+                && !partition.is_deleted()
+            {
+                tracing::error!(partition = %partition.topic_partition(), %error, "compaction passes over a partition");
+            }
+        }
+        Ok(report)
+    }
+
     /// Syncs all segments now and frees the journal. Durability does not need it: it makes the next start shorter.
     ///
     /// # Errors
@@ -310,6 +363,8 @@ impl Log {
 impl Inner {
     fn close(&self) -> Result<(), LogError> {
         let Some(Running { writer, syncer, _lock }) = self.running.lock().take() else { return Ok(()) };
+        self.closing.store(true, Ordering::Release);
+        let _compaction = self.compaction.lock();
         let result = self.shared.context.queue.call(Command::Close);
         // If the writer is gone without closing, nobody else tells the syncer.
         self.shared.syncer.close();

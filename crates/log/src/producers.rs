@@ -63,6 +63,14 @@ pub struct ProducerInfo {
     pub transaction_start: Option<i64>,
 }
 
+/// Where a producer's last batch of data is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastBatch {
+    pub(crate) epoch: i16,
+    /// Offset of its last record; `None`: there is no batch of this epoch.
+    pub(crate) last_offset: Option<i64>,
+}
+
 /// What is to be done with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -209,6 +217,15 @@ impl Producers {
         let mut infos: Vec<ProducerInfo> = self.entries.iter().map(info).collect();
         infos.sort_by_key(|info| info.producer_id);
         infos
+    }
+
+    /// The last batch of each, by id.
+    pub(crate) fn last_batches(&self) -> HashMap<i64, LastBatch> {
+        let last = |entry: &ProducerEntry| LastBatch {
+            epoch: entry.epoch,
+            last_offset: entry.batches.last().map(|last| last.last_offset),
+        };
+        self.entries.iter().map(|(id, entry)| (*id, last(entry))).collect()
     }
 
     /// Forgets producers that were last seen before `before_ms` and have no open transaction.

@@ -36,6 +36,17 @@ pub struct Truncation {
     pub bytes: u64,
 }
 
+/// What one round of compaction did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CompactionReport {
+    /// Partitions that were compacted.
+    pub partitions: usize,
+    /// Bytes of the segments that were written anew.
+    pub bytes_before: u64,
+    /// Bytes of those that took their place.
+    pub bytes_after: u64,
+}
+
 /// What one round of retention deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RetentionReport {

@@ -28,13 +28,15 @@ pub(crate) struct Dirty {
     pub(crate) names: bool,
     /// The folder itself is new.
     pub(crate) created: bool,
+    /// The producers' state is to be as durable as the checkpoint, and not only read from the log again if it is lost.
+    pub(crate) producers: bool,
     /// A sync failed: the page cache may hold pages for clean that are not on the disk.
     pub(crate) suspect: bool,
 }
 
 impl Dirty {
     pub(crate) fn new(partition: Arc<Partition>) -> Dirty {
-        Dirty { partition, segments: Vec::new(), names: false, created: false, suspect: false }
+        Dirty { partition, segments: Vec::new(), names: false, created: false, producers: false, suspect: false }
     }
 
     pub(crate) fn add(&mut self, base_offset: i64, file: &Arc<dyn FileHandle>) {
@@ -149,7 +151,7 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
         item.dirty.partition.flush_indexes();
         if let ProducersNews::Changed(Some(producers)) = &item.producers {
             let name = Partition::producers_name(item.end.next_offset);
-            replace(files, item.dirty.partition.dir(), &name, producers, false)
+            replace(files, item.dirty.partition.dir(), &name, producers, item.dirty.producers)
                 .or_else(|error| gone(&item.dirty, error))?;
         }
     }
@@ -203,7 +205,9 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
         item.dirty.partition.set_recovery(RecoveryPoint { producers, producers_next, ..item.end });
     }
     snapshot(shared, job.next_entry).write(files, &shared.context.dir)?;
-    for partition in shared.partitions.read().values() {
+    let partitions: Vec<Arc<Partition>> = shared.partitions.read().values().cloned().collect();
+    for partition in partitions {
+        partition.settle();
         partition.remove_obsolete();
     }
     for item in &job.items {

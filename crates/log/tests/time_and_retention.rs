@@ -254,6 +254,9 @@ fn kafkas_names_set_a_partitions_configuration() {
     assert!(!config.is_relaxed());
     config.set("flush.ms", "1000").unwrap();
     assert!(config.is_relaxed());
-    assert!(!config.set("cleanup.policy", "delete").unwrap());
+    assert!(!config.set("compression.type", "zstd").unwrap());
+    assert!(config.set("cleanup.policy", "delete, compact").unwrap() && config.compact);
+    config.set("min.cleanable.dirty.ratio", "0.25").unwrap();
+    assert_eq!(config.min_cleanable_dirty_millionths, 250_000);
     assert!(matches!(config.set("segment.bytes", "many"), Err(LogError::InvalidConfig { .. })));
 }

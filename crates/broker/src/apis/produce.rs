@@ -8,7 +8,9 @@ use millstream_log::{Ack, Append, Appended};
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceResponse};
 use millstream_protocol::messages::{Message, ProduceRequest, ProduceResponse};
-use millstream_protocol::records::{BatchHeader, Codec, recompress, set_log_append_time, validate};
+use millstream_protocol::records::{
+    BatchError, BatchHeader, Codec, Scratch, decode_batch, recompress, set_log_append_time, validate,
+};
 use uuid::Uuid;
 
 use super::{Access, Api, Context, LEADER_EPOCH, words};
@@ -250,7 +252,23 @@ fn check(version: i16, topic: &Topic, records: &Bytes, now_ms: i64) -> Result<Ba
         );
         return Err(Refusal::new(ErrorCode::InvalidTimestamp, &why));
     }
+    if topic.compacts {
+        check_keys(topic, records)?;
+    }
     Ok(header)
+}
+
+/// What is kept by its key needs one.
+fn check_keys(topic: &Topic, records: &Bytes) -> Result<(), Refusal> {
+    let mut scratch = Scratch::default();
+    let read = |error: BatchError| Refusal::new(error.error_code(), &error);
+    for (number, record) in decode_batch(records, &mut scratch).map_err(read)?.enumerate() {
+        if record.map_err(read)?.key.is_none() {
+            let why = format!("record {number} has no key: topic {} is compacted by keys", topic.name);
+            return Err(Refusal::new(ErrorCode::InvalidRecord, &why));
+        }
+    }
+    Ok(())
 }
 
 fn check_size(topic: &Topic, records: &Bytes) -> Result<(), Refusal> {

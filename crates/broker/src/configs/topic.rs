@@ -39,7 +39,7 @@ const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "prod
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("cleanup.policy", "log.cleanup.policy", Kind::List(&["delete", "compact"]), "delete",
-        "delete: old segments are removed by time and size. A topic with compact keeps everything for now: compaction is not there yet."),
+        "delete: old segments are removed by time and size; compact: of each key the newest record is kept."),
     key("compression.gzip.level", "compression.gzip.level", Kind::Int(-1), "-1", "Kept for clients; the level is the library's default."),
     key("compression.lz4.level", "compression.lz4.level", Kind::Int(1), "9", "Kept for clients; the level is the library's default."),
     key("compression.type", "compression.type", Kind::Choice(CODECS), "producer",
@@ -203,6 +203,11 @@ impl TopicConfig {
     /// Whether old segments are to be removed by time and size.
     pub fn deletes(&self) -> bool {
         self.get("cleanup.policy").split(',').any(|policy| policy.trim() == "delete")
+    }
+
+    /// Whether of each key the newest record is kept.
+    pub fn compacts(&self) -> bool {
+        self.get("cleanup.policy").split(',').any(|policy| policy.trim() == "compact")
     }
 
     /// The codec that batches are stored with; `None`: the one they came with.

@@ -27,6 +27,8 @@ pub struct Topic {
     pub batch_bytes_max: usize,
     /// `compression.type`, unless batches stay as they were sent.
     pub codec: Option<Codec>,
+    /// `cleanup.policy` has `compact`: every record needs a key.
+    pub compacts: bool,
     /// `message.timestamp.type` is `LogAppendTime`.
     pub log_append_time: bool,
     /// `message.timestamp.after.max.ms`.
@@ -81,6 +83,7 @@ impl TopicRecord {
             overrides: self.configs.clone(),
             batch_bytes_max: usize::try_from(config.number("max.message.bytes")).unwrap_or(usize::MAX),
             codec: config.codec(),
+            compacts: config.compacts(),
             log_append_time: config.log_append_time(),
             timestamp_after_max_ms: config.number("message.timestamp.after.max.ms"),
             timestamp_before_max_ms: config.number("message.timestamp.before.max.ms"),

@@ -1,5 +1,6 @@
 //! A partition: what is committed, and how it is read.
 
+mod compact;
 mod holds;
 mod read;
 mod stage;
@@ -23,6 +24,7 @@ use crate::segment::{self, Segment};
 use crate::tail::Tail;
 use crate::{LogError, PartitionConfig, TopicPartition};
 
+pub(crate) use compact::{finish_swap, parse_swap_name};
 pub(crate) use stage::{OpenSegment, Payload, ProducersNews, Staged, Way, Written};
 pub use transactions::Committed;
 
@@ -58,6 +60,14 @@ pub struct Partition {
     tail: Mutex<Tail>,
     recovery: Mutex<RecoveryPoint>,
     holds: Mutex<holds::Holds>,
+    /// Held while records are read, and exclusively while compaction puts others in their place. Taken before `tail` and `state`, behind
+    /// `writer`.
+    layout: RwLock<()>,
+    /// Base offset of the segment in which recovery would begin, by the checkpoint that is on disk. Those before it only compaction changes.
+    settled: AtomicI64,
+    swap_unfinished: AtomicBool,
+    /// Up to where the log is compacted; not there before somebody asks.
+    clean_to: Mutex<Option<i64>>,
 }
 
 /// What is committed.
@@ -114,6 +124,10 @@ impl Partition {
             tail: Mutex::new(Tail::new(context.tail_bytes.clone())),
             recovery: Mutex::new(recovery),
             holds: Mutex::default(),
+            layout: RwLock::default(),
+            settled: AtomicI64::new(recovery.segment),
+            swap_unfinished: AtomicBool::new(false),
+            clean_to: Mutex::default(),
             context,
         }
     }
@@ -243,6 +257,16 @@ impl Partition {
         *self.recovery.lock()
     }
 
+    /// Notes that a checkpoint with the recovery point is on disk.
+    pub(crate) fn settle(&self) {
+        self.settled.store(self.recovery().segment, Ordering::Release);
+    }
+
+    /// Held while the folder gets another name.
+    pub(crate) fn layout(&self) -> &RwLock<()> {
+        &self.layout
+    }
+
     pub(crate) fn set_recovery(&self, point: RecoveryPoint) {
         *self.recovery.lock() = point;
     }
@@ -298,6 +322,7 @@ impl Partition {
 
     /// Writes the index entries that are only in memory to their files. Not synced: they can be derived again.
     pub(crate) fn flush_indexes(&self) {
+        let _layout = self.layout.read();
         let bases: Vec<i64> = {
             let state = self.state.read();
             let unwritten =
@@ -326,6 +351,7 @@ impl Partition {
     /// Gives the number of segments and their bytes.
     pub(crate) fn remove_obsolete(&self) -> (usize, u64) {
         let point = self.recovery();
+        let _layout = self.layout.write();
         let obsolete: Vec<Segment> = {
             let mut state = self.state.write();
             let log_start = state.log_start;

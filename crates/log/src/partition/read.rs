@@ -25,6 +25,12 @@ pub(super) struct View {
 
 impl Partition {
     pub(super) fn read_with(&self, offset: i64, max_bytes: usize, at_least_one: bool) -> Result<Bytes, LogError> {
+        let _layout = self.layout.read();
+        self.read_in_layout(offset, max_bytes, at_least_one)
+    }
+
+    /// As [`Partition::read_with`], for who holds `layout`.
+    pub(super) fn read_in_layout(&self, offset: i64, max_bytes: usize, at_least_one: bool) -> Result<Bytes, LogError> {
         {
             let state = self.state.read();
             if offset < state.log_start || offset > state.high_watermark {
@@ -100,7 +106,8 @@ impl Partition {
 
     /// The segment's file and a position at or before the batch that holds `offset`.
     pub(super) fn seek(&self, view: View, offset: i64) -> Result<(Arc<dyn FileHandle>, u64), LogError> {
-        let relative = u32::try_from(offset - view.base_offset).unwrap_or(u32::MAX);
+        // Before the segment's first offset: compaction leaves gaps.
+        let relative = u32::try_from((offset - view.base_offset).max(0)).unwrap_or(u32::MAX);
         self.seek_entry(view, |entry| entry.relative_offset <= relative)
     }
 

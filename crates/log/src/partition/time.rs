@@ -13,9 +13,10 @@ impl Partition {
     /// # Errors
     /// The file system's, or [`LogError::Corrupt`] if the batch cannot be opened.
     pub fn offset_for_timestamp(&self, timestamp_ms: i64) -> Result<Option<TimestampOffset>, LogError> {
+        let _layout = self.layout.read();
         let log_start = self.log_start_offset();
         for view in self.views() {
-            if self.max_timestamp_of(view.base_offset)? < timestamp_ms {
+            if self.max_timestamp_in(view.base_offset)? < timestamp_ms {
                 continue;
             }
             let (file, start) = self.seek_entry(view, |entry| entry.max_timestamp_before < timestamp_ms)?;
@@ -45,8 +46,11 @@ impl Partition {
     /// As [`Partition::offset_for_timestamp`].
     pub fn offset_of_max_timestamp(&self) -> Result<Option<TimestampOffset>, LogError> {
         let mut largest = -1;
-        for view in self.views() {
-            largest = largest.max(self.max_timestamp_of(view.base_offset)?);
+        {
+            let _layout = self.layout.read();
+            for view in self.views() {
+                largest = largest.max(self.max_timestamp_in(view.base_offset)?);
+            }
         }
         if largest < 0 { Ok(None) } else { self.offset_for_timestamp(largest) }
     }
@@ -61,6 +65,11 @@ impl Partition {
 
     /// Largest time stamp in a segment; -1 if there is none.
     pub(crate) fn max_timestamp_of(&self, base_offset: i64) -> Result<i64, LogError> {
+        let _layout = self.layout.read();
+        self.max_timestamp_in(base_offset)
+    }
+
+    fn max_timestamp_in(&self, base_offset: i64) -> Result<i64, LogError> {
         self.ensure_derived(base_offset)?;
         let state = self.state.read();
         let derived = state.segment(base_offset).and_then(|segment| segment.derived.as_ref());

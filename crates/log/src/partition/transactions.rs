@@ -69,7 +69,9 @@ impl Partition {
     pub fn read_committed(&self, offset: i64, max_bytes: usize, at_least_one: bool) -> Result<Committed, LogError> {
         let stable = self.last_stable_offset()?;
         let most = if offset < stable { max_bytes } else { 0 };
-        let mut bytes = self.read_with(offset, most, at_least_one && offset < stable)?;
+        // Compaction must not take what was aborted from the list after it was read.
+        let _layout = self.layout.read();
+        let mut bytes = self.read_in_layout(offset, most, at_least_one && offset < stable)?;
         let (mut end, mut next_offset) = (0, offset);
         for (header, batch) in batches(&bytes).map_while(Result::ok) {
             if header.base_offset >= stable {

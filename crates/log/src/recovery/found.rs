@@ -12,7 +12,7 @@ use crate::files::FileHandle;
 use crate::handles::Kind;
 use crate::journal::{PartHeader, Stored};
 use crate::meta::PartitionMeta;
-use crate::partition::State;
+use crate::partition::{State, finish_swap, parse_swap_name};
 use crate::scan::{Depth, Scan, ScanError};
 use crate::segment::Segment;
 use crate::syncer::Dirty;
@@ -63,7 +63,7 @@ impl Found {
 
     /// Looks which segments are there.
     pub(super) fn list(&mut self, context: &Context) -> Result<(), LogError> {
-        let names = context.files.list(&self.dir).map_err(|error| LogError::io("list", &self.dir, &error))?;
+        let names = self.finish_compaction(context)?;
         let producers = self.line.point.producers.map(Partition::producers_name);
         for name in names {
             if name.ends_with(".producers") && Some(&name) != producers.as_ref() {
@@ -80,6 +80,27 @@ impl Found {
             self.files.insert(base, length);
         }
         Ok(())
+    }
+
+    /// Removes what compaction had not finished, and finishes what it had decided. Gives the names in the folder.
+    fn finish_compaction(&self, context: &Context) -> Result<Vec<String>, LogError> {
+        let list = || context.files.list(&self.dir).map_err(|error| LogError::io("list", &self.dir, &error));
+        let names = list()?;
+        for name in names.iter().filter(|name| name.ends_with(".cleaned")) {
+            let _ = context.files.remove_file(&self.dir.join(name));
+        }
+        let swaps: Vec<(i64, i64)> = names.iter().filter_map(|name| parse_swap_name(name)).collect();
+        if swaps.is_empty() {
+            return Ok(names);
+        }
+        let base = |name: &String| name.strip_suffix(".log").or(name.strip_suffix(".index"))?.parse().ok();
+        let bases: Vec<i64> = names.iter().filter_map(base).collect();
+        for (base, end) in swaps {
+            finish_swap(&*context.files, &self.dir, base, end, &bases)
+                .map_err(|error| LogError::io("swap", &self.path(base), &error))?;
+        }
+        context.files.sync_dir(&self.dir).map_err(|error| LogError::io("sync", &self.dir, &error))?;
+        list()
     }
 
     /// Finds the end without a checkpoint: the last segment is walked with all CRCs.

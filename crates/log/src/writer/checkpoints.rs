@@ -79,6 +79,7 @@ impl Writer {
                     dirty.names |= item.dirty.names;
                     dirty.created |= item.dirty.created;
                     dirty.suspect |= item.dirty.suspect;
+                    dirty.producers |= item.dirty.producers;
                 }
                 self.due = Some(Instant::now() + RETRY);
                 Err(error)

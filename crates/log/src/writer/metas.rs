@@ -29,6 +29,14 @@ impl Writer {
         self.due_in_ms(self.shared.context.options.checkpoint_interval_ms);
     }
 
+    pub(super) fn note_producers(&mut self, partition: Arc<Partition>) {
+        if !partition.is_deleted() {
+            partition.touch_producers();
+            self.dirty.entry(partition.slot()).or_insert_with(|| Dirty::new(partition)).producers = true;
+            self.due_in_ms(self.shared.context.options.checkpoint_interval_ms);
+        }
+    }
+
     pub(super) fn note_deleted(&mut self, slot: u32, folder: PathBuf) {
         self.metas.push(MetaRecord::Delete { slot });
         self.dirty.remove(&slot);

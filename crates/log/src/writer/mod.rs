@@ -104,6 +104,7 @@ impl Writer {
                         group.push(pending);
                     }
                     Command::Create(partition) => self.note_created(partition),
+                    Command::Producers(partition) => self.note_producers(partition),
                     Command::Delete { slot, folder } => self.note_deleted(slot, folder),
                     Command::LogStart(moves, reply) => {
                         self.commit(mem::take(&mut group));

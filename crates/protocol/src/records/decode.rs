@@ -177,6 +177,11 @@ impl<'a> Headers<'a> {
         self.count as usize
     }
 
+    /// The headers as they stand in the record, if none was read yet.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Whether the record has no headers.
     pub fn is_empty(&self) -> bool {
         self.count == 0

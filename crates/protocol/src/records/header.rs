@@ -209,6 +209,11 @@ impl BatchHeader {
         self.attributes & CONTROL_BIT != 0
     }
 
+    /// The time from which on the batch's tombstones may go, ms since 1970; only compaction sets it.
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
+    }
+
     /// Whether an idempotent (or transactional) producer wrote the batch.
     pub fn has_producer(&self) -> bool {
         self.producer_id >= 0

@@ -10,6 +10,7 @@ mod error;
 pub mod header;
 mod marker;
 mod recompress;
+mod retain;
 mod validate;
 mod varint;
 
@@ -22,6 +23,7 @@ pub use header::{
 };
 pub use marker::EndMarker;
 pub use recompress::recompress;
+pub use retain::{Retained, retain};
 pub use validate::{BatchRange, check, validate};
 
 #[cfg(test)]

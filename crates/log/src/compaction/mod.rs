@@ -1,0 +1,193 @@
+//! Compaction: of each key the newest record stays (`cleanup.policy=compact`). Only closed, synced segments are touched; offsets stay, so
+//! there are gaps between them afterwards.
+//!
+//! A pass notes the newest offset of each key in the dirty part of the log, then writes all segments up to there anew, small neighbours as
+//! one, and puts each new one in the place of the old ones ([`crate::partition`], `compact.rs`).
+
+mod clean;
+mod keys;
+mod plan;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use millstream_protocol::records::{BatchError, BatchHeader, Scratch, decode_checked};
+
+use crate::files::FileHandle;
+use crate::report::CompactionReport;
+use crate::scan::{Depth, Scan};
+use crate::{LogError, Partition};
+
+use clean::{Aborted, Cleaner, Fate, Rules};
+use keys::Keys;
+pub(crate) use plan::Closed;
+
+/// Bytes of the new segment that are written at a time.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// Whether there is something to do at `now_ms`, once all segments are synced.
+pub(crate) fn is_wanted(partition: &Partition, now_ms: i64) -> Result<bool, LogError> {
+    let (config, stable) = (partition.config(), partition.last_stable_offset()?);
+    let segments = partition.closed_segments(false)?;
+    let end = plan::cleanable_to(now_ms, &config, &segments, partition.clean_to(), stable);
+    Ok(end.is_some() && !partition.swap_is_unfinished())
+}
+
+/// Compacts a partition as far as its configuration asks for at `now_ms`, until `stop`.
+///
+/// The producers' state must be on disk as it is: what readers are told of aborted transactions depends on it.
+pub(crate) fn compact(
+    partition: &Arc<Partition>,
+    now_ms: i64,
+    keys_max: usize,
+    stop: &AtomicBool,
+    report: &mut CompactionReport,
+) -> Result<(), LogError> {
+    let config = partition.config();
+    if partition.swap_is_unfinished() {
+        return Ok(());
+    }
+    let stable = partition.last_stable_offset()?;
+    let mut done = false;
+    while !stop.load(Ordering::Relaxed) {
+        let segments = partition.closed_segments(true)?;
+        let clean_to = partition.clean_to();
+        let Some(end) = plan::cleanable_to(now_ms, &config, &segments, clean_to, stable) else { break };
+        let aborted = Aborted::new(&partition.aborted());
+        let Some((keys, end)) = note_keys(partition, &segments, clean_to, end, &aborted, keys_max, stop)? else {
+            break;
+        };
+        let producers = partition.last_batches(now_ms)?;
+        let (aborted, producers) = (&aborted, &producers);
+        let rules = Rules { keys: &keys, aborted, producers, now_ms, delete_retention_ms: config.delete_retention_ms };
+        let mut cleaner = Cleaner::new(rules);
+        for group in plan::groups(&segments, end, config.segment_bytes) {
+            let group = &segments[group];
+            let written = write_group(partition, group, &mut cleaner, stop)?;
+            let swapped = match written {
+                Some(size) => partition.swap_segments(group, size)?,
+                None => false,
+            };
+            if !swapped {
+                // The log is closed, or the segments are not those any more: another time.
+                return Ok(());
+            }
+            report.bytes_before += group.iter().map(|segment| segment.bytes).sum::<u64>();
+            report.bytes_after += written.unwrap_or(0);
+        }
+        partition.forget_aborted(&cleaner.ended)?;
+        partition.set_clean_to(end)?;
+        report.partitions += usize::from(!std::mem::replace(&mut done, true));
+    }
+    Ok(())
+}
+
+/// The newest offset of each key from `clean_to` to before `end`, or before where there are too many keys. Gives the end. `None`: stopped.
+fn note_keys(
+    partition: &Partition,
+    segments: &[Closed],
+    clean_to: i64,
+    end: i64,
+    aborted: &Aborted,
+    keys_max: usize,
+    stop: &AtomicBool,
+) -> Result<Option<(Keys, i64)>, LogError> {
+    let mut keys = Keys::new(keys_max);
+    let mut scratch = Scratch::default();
+    for segment in segments.iter().filter(|segment| segment.next_offset > clean_to && segment.base_offset < end) {
+        let file = partition.log_file(segment.base_offset, false)?;
+        let mut scan = Scan::new(&*file, 0, segment.bytes, Depth::Crc);
+        while let Some((header, batch)) = next(partition, segment, &mut scan)? {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            if header.next_offset() <= clean_to {
+                continue;
+            }
+            if keys.is_full() {
+                return Ok(Some((keys, header.base_offset)));
+            }
+            if header.is_control() || aborted.has(&header) {
+                continue;
+            }
+            let mut note = || -> Result<(), BatchError> {
+                for record in decode_checked(&header, &batch, &mut scratch)? {
+                    let record = record?;
+                    if let Some(key) = record.key {
+                        keys.note(key, record.offset);
+                    }
+                }
+                Ok(())
+            };
+            note().map_err(|error| corrupt(partition, segment, scan.position(), &error))?;
+        }
+    }
+    Ok(Some((keys, end)))
+}
+
+/// Writes what stays of the segments into one new file, and syncs that. Gives its size; `None`: stopped.
+fn write_group(
+    partition: &Partition,
+    group: &[Closed],
+    cleaner: &mut Cleaner<'_>,
+    stop: &AtomicBool,
+) -> Result<Option<u64>, LogError> {
+    let path = partition.cleaned_path(group[0].base_offset);
+    let files = partition.files();
+    let mut write = || -> Result<Option<u64>, LogError> {
+        let failed = |error: std::io::Error| LogError::io("write", &path, &error);
+        let new = files.open(&path, true).map_err(failed)?;
+        new.set_length(0).map_err(failed)?;
+        let (mut size, mut buffer) = (0, Vec::new());
+        let flush = |buffer: &mut Vec<u8>, size: &mut u64| -> Result<(), LogError> {
+            new.write_at(&[buffer], *size).map_err(failed)?;
+            *size += buffer.len() as u64;
+            buffer.clear();
+            Ok(())
+        };
+        for segment in group {
+            let file: Arc<dyn FileHandle> = partition.log_file(segment.base_offset, false)?;
+            let mut scan = Scan::new(&*file, 0, segment.bytes, Depth::Crc);
+            while let Some((header, batch)) = next(partition, segment, &mut scan)? {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                let fate = cleaner.decide(&header, &batch);
+                match fate.map_err(|error| corrupt(partition, segment, scan.position(), &error))? {
+                    Fate::Keep => buffer.extend_from_slice(&batch),
+                    Fate::Become(changed) => buffer.extend_from_slice(&changed),
+                    Fate::Drop => {}
+                }
+                if buffer.len() >= WRITE_BYTES {
+                    flush(&mut buffer, &mut size)?;
+                }
+            }
+        }
+        flush(&mut buffer, &mut size)?;
+        new.sync().map_err(failed)?;
+        Ok(Some(size))
+    };
+    let written = write();
+    if !matches!(written, Ok(Some(_))) {
+        // What stays behind goes at the next start.
+        let _ = files.remove_file(&path);
+    }
+    written
+}
+
+fn next(
+    partition: &Partition,
+    segment: &Closed,
+    scan: &mut Scan<'_>,
+) -> Result<Option<(BatchHeader, Vec<u8>)>, LogError> {
+    let next = scan.next().map_err(|error| partition.scan_error(segment.base_offset, error))?;
+    let Some((position, header)) = next else { return Ok(None) };
+    let path = || partition.log_path(segment.base_offset);
+    let batch = scan.batch(position, &header).map_err(|error| LogError::io("read", &path(), &error))?;
+    Ok(Some((header, batch)))
+}
+
+fn corrupt(partition: &Partition, segment: &Closed, position: u64, error: &BatchError) -> LogError {
+    let path = partition.log_path(segment.base_offset);
+    LogError::Corrupt { path, position, reason: format!("the batch before it: {error}") }
+}
