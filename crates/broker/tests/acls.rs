@@ -444,3 +444,67 @@ async fn without_an_authorizer_rules_are_refused_and_without_rules_all_may_be_op
     assert_eq!(alice.fetch("t", 0, 0).await, Err(ErrorCode::TopicAuthorizationFailed), "now there is a rule");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_step_of_a_transaction_asks_for_its_own_rule() {
+    const TRANSACTIONAL_ID: i8 = 5;
+    const ALTER: i8 = 7;
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = start(dir.path(), &[]).await;
+    let (mut admin, mut alice) = (log_in(&server, "admin").await, log_in(&server, "alice").await);
+    for topic in ["t", "u"] {
+        assert_eq!(admin.create(topic, 1, &[]).await, ErrorCode::None);
+    }
+    let init = || InitProducerIdRequest {
+        transactional_id: Some("x".to_owned()),
+        transaction_timeout_ms: 60_000,
+        ..Default::default()
+    };
+    let denied = alice.call(4, init()).await.error_code;
+    assert_eq!(denied, ErrorCode::TransactionalIdAuthorizationFailed);
+    assert_eq!(add(&mut admin, allow(TRANSACTIONAL_ID, "x", WRITE)).await, ErrorCode::None);
+    let producer = alice.call(4, init()).await;
+    assert_eq!(producer.error_code, ErrorCode::None);
+    let (producer_id, producer_epoch) = (producer.producer_id, producer.producer_epoch);
+    let take_part = |topics: &[&str]| AddPartitionsToTxnRequest {
+        v3_and_below_transactional_id: "x".to_owned(),
+        v3_and_below_producer_id: producer_id,
+        v3_and_below_producer_epoch: producer_epoch,
+        v3_and_below_topics: topics
+            .iter()
+            .map(|name| add_partitions_to_txn::AddPartitionsToTxnTopic { name: name.to_string(), partitions: vec![0] })
+            .collect(),
+        ..Default::default()
+    };
+    let codes = |answer: AddPartitionsToTxnResponse| {
+        let topics = answer.results_by_topic_v3_and_below.into_iter();
+        topics.map(|topic| ErrorCode::from_code(topic.results_by_partition[0].partition_error_code)).collect::<Vec<_>>()
+    };
+    assert_eq!(add(&mut admin, allow(TOPIC, "t", WRITE)).await, ErrorCode::None);
+    let refused = codes(alice.call(3, take_part(&["t", "u"])).await);
+    assert_eq!(refused, [ErrorCode::OperationNotAttempted, ErrorCode::TopicAuthorizationFailed], "all or none");
+    assert_eq!(codes(alice.call(3, take_part(&["t"])).await), [ErrorCode::None]);
+    let offsets = || AddOffsetsToTxnRequest {
+        transactional_id: "x".to_owned(),
+        producer_id,
+        producer_epoch,
+        group_id: "g".to_owned(),
+    };
+    assert_eq!(alice.call(3, offsets()).await.error_code, ErrorCode::GroupAuthorizationFailed);
+    assert_eq!(add(&mut admin, allow(GROUP, "g", READ)).await, ErrorCode::None);
+    assert_eq!(alice.call(3, offsets()).await.error_code, ErrorCode::None);
+    let end = EndTxnRequest { transactional_id: "x".to_owned(), producer_id, producer_epoch, committed: true };
+    assert_eq!(alice.call(3, end).await.error_code, ErrorCode::None);
+    // An administrator's abort asks for the cluster, and for no topic.
+    let abort = || {
+        let topics =
+            vec![write_txn_markers::WritableTxnMarkerTopic { name: "u".to_owned(), partition_indexes: vec![0] }];
+        let marker = write_txn_markers::WritableTxnMarker { producer_id, producer_epoch, topics, ..Default::default() };
+        WriteTxnMarkersRequest { markers: vec![marker] }
+    };
+    let code = |answer: WriteTxnMarkersResponse| answer.markers[0].topics[0].partitions[0].error_code;
+    assert_eq!(code(alice.call(1, abort()).await), ErrorCode::ClusterAuthorizationFailed);
+    assert_eq!(add(&mut admin, allow(CLUSTER, "kafka-cluster", ALTER)).await, ErrorCode::None);
+    assert_eq!(code(alice.call(1, abort()).await), ErrorCode::None);
+    server.stop().await;
+}
