@@ -3,6 +3,7 @@
 `MILLSTREAM_SOAK=1` runs each in its long form.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -13,7 +14,7 @@ import tarfile
 
 import pytest
 
-from conftest import missing
+from conftest import missing, peer
 
 HERE = pathlib.Path(__file__).parent
 SOAK = os.environ.get("MILLSTREAM_SOAK") == "1"
@@ -100,3 +101,43 @@ def test_kafka_python(server, tmp_path, capsys):
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
     tell(capsys, "kafka-python", count.get("passed", 0) + count.get("xpassed", 0), failed, count.get("skipped", 0))
     assert done.returncode == 0 and count["passed"] > 30, done.stdout[-4000:]
+
+
+# librdkafka's tests that run in CI: those of the client against the broker that take less than half a minute.
+LIBRDKAFKA = """
+    0001 0002 0003 0005 0007 0008 0012 0013 0014 0015 0016 0017 0018 0019 0020 0021 0022 0029 0030 0031 0034 0035 0036 0039 0040 0041 0042
+    0044 0045 0048 0051 0054 0056 0057 0059 0060 0061 0063 0064 0065 0067 0069 0070 0073 0083 0085 0086 0090 0099 0112 0114 0122 0127
+    0130 0132 0140
+""".split()
+# The sub tests of 0081_admin that are run, in the long form: those whose name holds one of these.
+ADMIN = ["Topics", "Partitions", "DeleteRecords", "DeleteGroups", "Consumer", "Cluster", "ListOffsets", "Acl"]
+# As librdkafka's own brokers are configured.
+LIBRDKAFKA_BROKER = [
+    "num.partitions=4", "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "allow.everyone.if.no.acl.found=true",
+]
+
+
+@pytest.mark.timeout(1800 if SOAK else 600)
+def test_librdkafka(server, tmp_path, capsys):
+    """librdkafka's tests, a named list within three minutes and the first build; the long form runs all but those left out."""
+    peer("kafka")  # some tests call Kafka's scripts
+    script = peer("librdkafka")
+    broker = server("broker", "--data", tmp_path / "data", *(word for setting in LIBRDKAFKA_BROKER for word in ("--set", setting)))
+    skip = left_out("librdkafka")
+    assert SOAK or not {name[:4] for name in skip} & set(LIBRDKAFKA)
+    runs = [{"TESTS_SKIP": ",".join(name[:4] for name in skip)}] + [{"TESTS": "0081", "SUBTESTS": name} for name in ADMIN]
+    if not SOAK:
+        runs = [{"TESTS": ",".join(LIBRDKAFKA)}]
+    states, text = [], ""
+    for number, env in enumerate(runs):
+        report, out = tmp_path / f"report-{number}.json", tmp_path / f"librdkafka-{number}.out"
+        with open(out, "wb") as file:  # -L: without those against a mock; -E: without those that break connections by a preloaded library
+            subprocess.run([script, "run", broker.kafka, "-L", "-E", "-p5"], env={**os.environ, **env, "TEST_REPORT": str(report)},
+                           stdout=file, stderr=file)
+        said = re.sub(r"\x1b\[[0-9;]*m", "", out.read_text(errors="replace"))
+        text += "\n".join(re.findall(r"^### .*\n.*", said, re.M))
+        assert report.exists(), said[-3000:]
+        states += [(test["name"], test["state"]) for test in json.loads(report.read_text())["tests"].values() if test["duration"] > 0]
+    passed, failed = sum(state == "PASSED" for _, state in states), [name for name, state in states if state not in ("PASSED", "SKIPPED")]
+    tell(capsys, "librdkafka", passed, failed, sum(state == "SKIPPED" for _, state in states))
+    assert not failed and passed > 50, f"{failed}\n{text[-4000:]}"
