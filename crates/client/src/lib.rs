@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+mod acls;
 mod admin;
 mod cluster;
 mod connection;
@@ -36,7 +37,9 @@ mod groups;
 mod offsets;
 mod producer;
 mod security;
+mod users;
 
+pub use acls::{Acl, AclFilter, AclPattern};
 pub use admin::{NewTopic, ResourceKind};
 pub use cluster::{Client, ClientOptions, Topic};
 pub use connection::{Connection, ConnectionOptions};
@@ -46,3 +49,4 @@ pub use groups::{Group, GroupMember, GroupOffset};
 pub use offsets::{Found, OffsetAt};
 pub use producer::{Delivered, Delivery, Producer, ProducerOptions, ProducerRecord};
 pub use security::{Login, Security, Tls};
+pub use users::User;

@@ -47,6 +47,17 @@ pub enum CommandError {
         /// One that is called nearly so.
         nearest: Option<String>,
     },
+    /// A user that is not there.
+    #[error("there is no user '{name}'{}: `millstream users list` names those there are", hint(.nearest))]
+    NoUser {
+        /// Its name.
+        name: String,
+        /// One that is called nearly so.
+        nearest: Option<String>,
+    },
+    /// Ctrl-C at a prompt.
+    #[error("nothing was changed")]
+    Interrupted,
     /// A group whose members would not notice, or undo, a change.
     #[error(
         "group '{name}' is {state} and has {}: stop them first; a group can be changed only while nobody is in it", crate::human::count(*.members as i64, "member")
@@ -136,6 +147,10 @@ fn remedy(error: &ClientError) -> &'static str {
     match error.code() {
         Some(ErrorCode::TopicAlreadyExists) => {
             ": `millstream topics describe` shows it; --if-missing leaves it as it is"
+        }
+        Some(ErrorCode::SecurityDisabled) => {
+            "; Kafka's is org.apache.kafka.metadata.authorizer.StandardAuthorizer, as in \
+             `millstream broker --set authorizer.class.name=…`"
         }
         Some(ErrorCode::NonEmptyGroup) => ": stop its members first",
         Some(ErrorCode::MessageTooLarge) => ": raise max.message.bytes of the topic, or send smaller records",

@@ -1,4 +1,4 @@
-//! The command line against any Kafka, ours or another: topics, groups, produce, consume, configs.
+//! The command line against any Kafka, ours or another: topics, groups, produce, consume, configs, users, acls.
 //!
 //! ```text
 //! cluster.rs: flags → a client       screen.rs: where output goes, table or NDJSON, colours
@@ -7,6 +7,7 @@
 //!
 //! Knows client and protocol alone, so it builds and tests without the engine; the binary mounts [`Command`] beside its own verbs.
 
+mod acls;
 mod cluster;
 mod configs;
 mod consume;
@@ -14,6 +15,7 @@ mod error;
 #[cfg(test)]
 mod golden;
 mod groups;
+mod hidden;
 mod human;
 mod produce;
 mod record;
@@ -22,6 +24,7 @@ mod security;
 mod stop;
 mod table;
 mod topics;
+mod users;
 mod when;
 
 use clap::Subcommand;
@@ -44,6 +47,10 @@ pub enum Command {
     Consume(consume::Consume),
     /// Show and change settings of topics and brokers
     Configs(configs::Configs),
+    /// List, make and delete users; change their passwords, make API keys
+    Users(users::Users),
+    /// List, make and remove rules of who may do what
+    Acls(acls::Acls),
 }
 
 /// Does what was asked. A reader of the output that goes away (`| head`) ends it without an error.
@@ -54,6 +61,8 @@ pub async fn run(command: &Command, screen: &mut Screen) -> Result<(), CommandEr
         Command::Produce(args) => produce::run(args, screen).await,
         Command::Consume(args) => consume::run(args, screen).await,
         Command::Configs(args) => configs::run(args, screen).await,
+        Command::Users(args) => users::run(args, screen).await,
+        Command::Acls(args) => acls::run(args, screen).await,
     };
     match done.and_then(|()| screen.flush()) {
         Err(CommandError::OutputClosed) => Ok(()),

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::table::{Column, table};
-use crate::{CommandError, human};
+use crate::{CommandError, hidden, human};
 
 /// Flags of what lists and describes.
 #[derive(Debug, Args, Clone, Copy, Default)]
@@ -128,6 +128,18 @@ impl Screen {
             "y" | "yes" => Ok(()),
             _ => Err(CommandError::NotConfirmed),
         }
+    }
+
+    /// Asks for something that must not be seen; the input has to be a terminal.
+    pub fn ask_hidden(&mut self, question: &str) -> Result<String, CommandError> {
+        let unreadable = |reason| CommandError::File { path: "standard input".to_owned(), reason };
+        let _ = write!(self.notes, "{question}");
+        let _ = self.notes.flush();
+        let mute = hidden::Mute::standard_input().map_err(unreadable)?;
+        let typed = self.input.as_mut().map(|input| hidden::line(input)).transpose();
+        drop(mute);
+        let _ = writeln!(self.notes);
+        typed.map_err(unreadable)?.flatten().ok_or(CommandError::Interrupted)
     }
 
     /// `text` in bold, where colours are allowed.

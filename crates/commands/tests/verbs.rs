@@ -456,6 +456,133 @@ async fn a_properties_file_opens_a_secured_listener() {
     assert!(needless.contains("this listener wants no log-in"), "{needless}");
 }
 
+#[test]
+fn the_command_line_is_sound() {
+    <Cli as clap::CommandFactory>::command().debug_assert();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_made_listed_changed_and_deleted() {
+    let server = Server::start().await;
+    assert_eq!(server.run("users list").await.out, "");
+    assert!(server.run("users list --table").await.notes.contains("users add NAME"));
+    assert_eq!(server.with("users add ann", "wonder\nland\n").await.notes, "added ann\n");
+    let again = server.with("users add ann", "other").await.error.unwrap();
+    assert!(again.contains("users password ann"), "{again}");
+    let listed = server.run("users list").await.json();
+    assert_eq!(
+        listed,
+        [serde_json::json!({"user": "ann", "credentials": [
+            {"mechanism": "SCRAM-SHA-256", "iterations": 4096}, {"mechanism": "SCRAM-SHA-512", "iterations": 4096}]})]
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    std::fs::write(&file, "looking-glass\r\n").unwrap();
+    let changed = server.run(&format!("users password ann --password-file {} --iterations 8192", file.display())).await;
+    assert_eq!((changed.error, changed.notes.as_str()), (None, "ann has another password\n"));
+    assert_eq!(server.run("users list").await.json()[0]["credentials"][0]["iterations"], 8192);
+    assert!(server.with("users add bob", "").await.error.unwrap().contains("standard input: the first line"));
+    assert!(server.run("users password an").await.error.unwrap().contains("did you mean 'ann'?"));
+
+    let key = &server.run("users key ingest").await.json()[0];
+    assert!(key["user"].as_str().unwrap().starts_with("ingest-") && key["secret"].as_str().unwrap().len() == 43);
+    assert!(server.run("users delete ann").await.error.unwrap().contains("--yes"));
+    let gone = server.run(&format!("users delete ann {} --yes", key["user"].as_str().unwrap())).await;
+    assert!(gone.error.is_none() && gone.notes.starts_with("deleted ann\n"), "{}", gone.notes);
+    assert_eq!(server.run("users list").await.out, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_that_were_made_log_in() {
+    let settings = ["listeners=SASL_PLAINTEXT://localhost:0"].map(|one| Setting::parse(one).unwrap());
+    let server = Server::start_with(BrokerConfig::from_settings(settings).unwrap()).await;
+    server.broker.users().set_password("admin", &Secret::new("first"), 4096).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let login = |mechanism: &str, user: &str, password: &str| {
+        let path = dir.path().join(user);
+        let text = format!(
+            "security.protocol=SASL_PLAINTEXT\nsasl.mechanism={mechanism}\nsasl.username={user}\nsasl.password={password}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        format!("--command-config {}", path.display())
+    };
+    let admin = login("SCRAM-SHA-512", "admin", "first");
+    let added = server.with(&format!("users add ann {admin}"), "wonder").await;
+    assert_eq!((added.error, added.notes.as_str()), (None, "added ann\n"));
+    let key = &server.run(&format!("users key {admin}")).await.json()[0];
+    let (user, secret) = (key["user"].as_str().unwrap(), key["secret"].as_str().unwrap());
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        for (user, password) in [("ann", "wonder"), (user, secret)] {
+            let done = server.run(&format!("topics list {}", login(mechanism, user, password))).await;
+            assert_eq!(done.error, None, "{mechanism} {user}");
+        }
+        let refused = server.run(&format!("topics list {}", login(mechanism, "ann", "guess"))).await.error.unwrap();
+        assert!(refused.contains("refused the log-in"), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_made_listed_and_removed_and_hold() {
+    let off = Server::start().await;
+    let refused = off.run("acls list").await.error.unwrap();
+    assert!(refused.contains("SECURITY_DISABLED") && refused.contains("StandardAuthorizer"), "{refused}");
+
+    let settings = [
+        "listeners=SASL_PLAINTEXT://localhost:0",
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users=User:admin",
+    ];
+    let settings = settings.map(|one| Setting::parse(one).unwrap());
+    let server = Server::start_with(BrokerConfig::from_settings(settings).unwrap()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut logins = Vec::new();
+    for user in ["admin", "ann"] {
+        server.broker.users().set_password(user, &Secret::new("word"), 4096).await.unwrap();
+        let path = dir.path().join(user);
+        let text = format!("security.protocol=SASL_PLAINTEXT\nsasl.username={user}\nsasl.password=word\n");
+        std::fs::write(&path, text).unwrap();
+        logins.push(format!("--command-config {}", path.display()));
+    }
+    let (admin, ann) = (&logins[0], &logins[1]);
+    let acls = async |line: &str| server.run(&format!("acls {line} {admin}")).await;
+    server.with(&format!("produce orders --create {admin}"), "1\n").await;
+    let consume = format!("consume orders --group billing --format raw {ann}");
+    assert!(server.run(&consume).await.error.is_some());
+    assert!(server.run(&format!("acls list {ann}")).await.error.unwrap().contains("CLUSTER_AUTHORIZATION_FAILED"));
+
+    let made = acls("add --allow ann --operation read --topic orders --group billing").await.json();
+    assert_eq!(made.len(), 2);
+    assert_eq!(
+        made[0],
+        serde_json::json!({"principal": "User:ann", "permission": "allow", "operation": "read", "resource": "topic",
+            "name": "orders", "pattern": "literal", "host": "*"})
+    );
+    assert_eq!(server.run(&consume).await.out, "1\n");
+    acls("add --deny ann --operation write,delete --topic ord --prefix --host 10.0.0.1").await;
+    acls("add --allow bob --operation all --cluster").await;
+
+    assert_eq!(acls("list").await.json().len(), 5);
+    assert_eq!(acls("list --topic orders").await.json().len(), 3, "the prefix holds for it, too");
+    assert_eq!(acls("list --topic ord --prefix --operation write").await.json().len(), 1);
+    assert_eq!(acls("list --deny ann").await.json().len(), 2);
+    assert_eq!(acls("list --principal ann --principal bob --host *").await.json().len(), 3);
+    assert!(acls("list --principal nobody --table").await.notes.contains("no such rules"));
+    let table = acls("list --table").await.out;
+    assert!(table.contains("ord… (prefix)") && table.contains("kafka-cluster"), "{table}");
+
+    assert!(acls("remove").await.error.unwrap().contains("--principal"));
+    let shown = acls("remove --principal ann").await;
+    assert_eq!(shown.json().len(), 4);
+    assert!(shown.notes.starts_with("4 rules; nothing was changed") && shown.notes.contains("--execute"));
+    assert_eq!(acls("list").await.json().len(), 5);
+    let gone = acls("remove --allow ann --topic orders --execute").await;
+    assert_eq!((gone.json().len(), gone.notes.as_str()), (1, "removed 1 rule\n"));
+    assert!(server.run(&consume).await.error.is_some());
+    assert_eq!(acls("remove --topic ord --execute").await.notes, "removed 0 rules\n", "a prefix is no name");
+    assert_eq!(acls("remove --topic ord --prefix --execute").await.notes, "removed 2 rules\n");
+    assert_eq!(acls("list").await.json().len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_broker_the_error_says_what_to_do() {
     let error = |address: &'static str| async move {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_protocol::ErrorCode;
+use millstream_protocol::acl::{ANY_CODE, MATCH_CODE};
 use millstream_protocol::messages::create_acls::{AclCreation, AclCreationResult};
 use millstream_protocol::messages::delete_acls::{DeleteAclsFilter, DeleteAclsFilterResult, DeleteAclsMatchingAcl};
 use millstream_protocol::messages::describe_acls::{AclDescription, DescribeAclsResource};
@@ -17,10 +18,6 @@ use crate::security::acl::{
     ANY, Acl, CLUSTER_NAME, Filter, Kind, Operation, Pattern, PatternFilter, Permission, Resource,
 };
 
-/// Any value, as a number in a filter.
-const ANY_CODE: i8 = 1;
-/// Every rule that covers the name, as a number in a filter.
-const MATCH_CODE: i8 = 2;
 /// Longest name of a rule.
 const NAME_BYTES_MAX: usize = 1024;
 
