@@ -109,12 +109,6 @@ impl Graph {
     }
 
     async fn refresh(&mut self, refresh: &Refresh) -> Result<()> {
-        let known: Vec<&str> = self.project.pipeline.tables.iter().map(|t| t.name.as_str()).collect();
-        for name in refresh.refresh.iter().chain(&refresh.full_refresh) {
-            if !known.contains(&name.as_str()) {
-                bail!("there is no table {name} to refresh; the tables are {}", known.join(", "));
-            }
-        }
         if !refresh.refresh.is_empty() || !refresh.full_refresh.is_empty() {
             self.only = Some(refresh.refresh.iter().chain(&refresh.full_refresh).cloned().collect());
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use millstream_broker::configs::listener::Listener;
+use millstream_broker::configs::listener::{Listener, Protocol};
 use millstream_broker::{Broker, BrokerConfig};
 use millstream_connectors::EmbeddedLog;
 use millstream_log::{Log, LogError, LogOptions};
@@ -25,6 +25,8 @@ pub struct Host {
     /// The folder.
     pub data: PathBuf,
     serving: Vec<JoinHandle<()>>,
+    /// What a person should know of who can come in, a line each.
+    pub open_doors: Vec<String>,
 }
 
 impl Host {
@@ -64,7 +66,7 @@ impl Host {
         }
         let broker = Broker::open(log.clone(), config)?;
         let embedded = Arc::new(Embedded(Arc::clone(&broker)));
-        Ok(Self { log, broker, embedded, data: data.to_owned(), serving: Vec::new() })
+        Ok(Self { log, broker, embedded, data: data.to_owned(), serving: Vec::new(), open_doors: Vec::new() })
     }
 
     /// Serves the Kafka protocol on the configured `listeners`, or else on `address`. Gives the first address that clients use.
@@ -95,6 +97,17 @@ impl Host {
     async fn serve_listener(&mut self, listener: Listener, address: &str, flag: &str) -> Result<SocketAddr> {
         let first = bind(address, flag).await?;
         let bound = first.local_addr()?;
+        let config = self.broker.config();
+        let asks = match listener.protocol {
+            Protocol::Plaintext => false,
+            Protocol::Ssl => config.settings.get("ssl.client.auth").is_some_and(|value| value == "required"),
+            Protocol::SaslPlaintext | Protocol::SaslSsl => true,
+        };
+        if !bound.ip().is_loopback() && !asks {
+            self.open_doors.push(format!(
+                "kafka {bound} is open to the network without a log-in: `--set listeners=SASL_SSL://…` asks for one, the host 127.0.0.1 closes it"
+            ));
+        }
         let twin = match bound.ip() {
             IpAddr::V4(Ipv4Addr::LOCALHOST) => Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
             IpAddr::V6(Ipv6Addr::LOCALHOST) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),

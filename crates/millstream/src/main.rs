@@ -1,5 +1,19 @@
 //! The millstream binary: command line, configuration, wiring. What it wires is in the other crates.
 
+/// Prints a line, as `std::println!` does, which it hides in this crate: a reader who went away (`| head`) ends nothing and is no panic.
+macro_rules! println {
+    ($($text:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)));
+    }};
+}
+
+/// The same on standard error.
+macro_rules! eprintln {
+    ($($text:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*)));
+    }};
+}
+
 mod bench;
 mod cli;
 mod embedded;
@@ -18,7 +32,7 @@ mod sources;
 mod up;
 mod views;
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -37,6 +51,8 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // It would be told on standard error, which is what cannot be written to.
+        .log_internal_errors(false)
         .init();
     match start(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,7 +76,12 @@ fn start(cli: Cli) -> Result<()> {
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "millstream", &mut script);
-            return std::io::stdout().write_all(&script).context("the output cannot be written");
+            return match std::io::stdout().write_all(&script) {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                    Err(error).context("the output cannot be written")
+                }
+                _ => Ok(()),
+            };
         }
         Command::Kafka(command) => {
             let sockets = runtime("sockets")?;

@@ -82,8 +82,15 @@ pub fn summary(lines: &[Line], seconds: f64) {
         ]);
     }
     println!("{table}");
-    let rows: u64 = lines.iter().filter_map(|line| line.rows_in).sum();
-    println!("{} rows in {seconds:.2} s, {} a second", thousands(rows), thousands((rows as f64 / seconds) as u64));
+    println!("{}", total(lines, seconds));
+}
+
+/// A row that several tables are made of was read for each of them.
+fn total(lines: &[Line], seconds: f64) -> String {
+    let read: Vec<u64> = lines.iter().filter_map(|line| line.rows_in).filter(|rows| *rows > 0).collect();
+    let rows: u64 = read.iter().sum();
+    let by = if read.len() > 1 { format!(" read for {} tables", read.len()) } else { String::new() };
+    format!("{} rows{by} in {seconds:.2} s, {} a second", thousands(rows), thousands((rows as f64 / seconds) as u64))
 }
 
 /// `2024-01-12 23:49:52`.
@@ -105,11 +112,23 @@ fn thousands(n: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn numbers_are_grouped() {
         assert_eq!(
             ["0", "999", "1,000", "1,234,567"],
-            [0, 999, 1000, 1_234_567].map(super::thousands).each_ref().map(String::as_str)
+            [0, 999, 1000, 1_234_567].map(thousands).each_ref().map(String::as_str)
         );
+    }
+
+    #[test]
+    fn a_row_that_two_tables_read_is_not_called_two() {
+        let line = |rows| Line { rows_in: rows, ..Line::default() };
+        assert_eq!(
+            total(&[line(Some(253_237)), line(Some(253_237))], 2.0),
+            "506,474 rows read for 2 tables in 2.00 s, 253,237 a second"
+        );
+        assert_eq!(total(&[line(Some(8)), line(None), line(Some(0))], 2.0), "8 rows in 2.00 s, 4 a second");
     }
 }

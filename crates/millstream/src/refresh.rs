@@ -1,9 +1,25 @@
-//! Tables that are being emptied for `--full-refresh`. It takes several steps; one that was begun and cut short is finished at the next
-//! start, or a table would keep rows that its flows make again.
+//! What is asked to be refreshed, and tables that are being emptied for `--full-refresh`. It takes several steps; one that was begun and
+//! cut short is finished at the next start, or a table would keep rows that its flows make again.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use millstream_sql::Pipeline;
+
+use crate::cli::Refresh;
+
+impl Refresh {
+    /// Every table that is named must be there. To be asked before anything is opened or made.
+    pub fn check(&self, pipeline: &Pipeline) -> Result<()> {
+        let known: Vec<&str> = pipeline.tables.iter().map(|table| table.name.as_str()).collect();
+        match self.refresh.iter().chain(&self.full_refresh).find(|name| !known.contains(&name.as_str())) {
+            Some(name) => bail!("there is no table {name} to refresh; the tables are {}", known.join(", ")),
+            None => Ok(()),
+        }
+    }
+}
 
 /// A file for each table whose refresh was begun.
 pub struct Marks(PathBuf);

@@ -24,6 +24,11 @@ use crate::host::Host;
 /// Sends the file.
 pub async fn replay(args: &cli::Replay) -> Result<()> {
     let spec = spec(args)?;
+    if !args.time.is_empty() && args.speed.is_none() {
+        eprintln!(
+            "--time without --speed changes nothing: as fast as it goes; --speed 1 is the pace of the time column"
+        );
+    }
     let cursor: Box<dyn Cursor> = Box::new(Replay::new(&spec, Path::new("")).map_err(|e| anyhow!("{e}"))?);
     let pace = if args.speed.is_some() { Pace::Timed } else { Pace::Flat };
     match &args.data {

@@ -17,6 +17,7 @@ use crate::host::Host;
 use crate::order::{self, Step};
 use crate::progress::{Bar, Line, summary};
 use crate::settings::Loaded;
+use crate::sources::PATIENCE;
 use crate::views;
 
 /// How often the bar moves.
@@ -26,9 +27,14 @@ const TICK: Duration = Duration::from_millis(100);
 pub async fn run(args: &Run) -> Result<()> {
     let begun = Instant::now();
     let project = Loaded::read(&args.project)?;
+    args.refresh.check(&project.pipeline)?;
     let data = project.data(args.data.as_deref());
+    let has_feeds = !project.settings.feeds.is_empty();
     let host = Host::open(&data, "`run`", BrokerConfig::default())?;
     let graph = Graph::open(project, host.embedded.clone(), data, Vec::new(), &args.refresh).await?;
+    for line in graph.sources.elsewhere(&graph.project.pipeline) {
+        println!("reads {line}");
+    }
     let (stop, stopping) = watch::channel(false);
     let interrupted = stop.clone();
     tokio::spawn(async move {
@@ -41,6 +47,12 @@ pub async fn run(args: &Run) -> Result<()> {
     host.close().await?;
     let lines = done?;
     summary(&lines, begun.elapsed().as_secs_f64());
+    if has_feeds && lines.iter().all(|line| line.rows_in.unwrap_or(0) == 0) {
+        println!(
+            "Nothing new to read. The feeds of millstream.yml run under `millstream up {}`.",
+            args.project.display()
+        );
+    }
     if stopped {
         return Err(anyhow!("stopped before the end; the next run goes on from here"));
     }
@@ -123,11 +135,16 @@ async fn write_files(
     let committed = sink.commit_patiently(end, &mut stopping.clone()).await?;
     graph.passed(&table.name, sink.position());
     if let Some(mut topic) = graph.cluster_sink(table).await? {
+        let (begun, mut told) = (Instant::now(), None);
         while let Err(error) = topic.send(end).await {
-            if !error.is_transient() || *stopping.borrow() {
+            if !error.is_transient() || *stopping.borrow() || begun.elapsed() > PATIENCE {
                 return Err(anyhow!("table {}: {error}", table.name));
             }
-            tracing::warn!("the topic of table {} waits: {error}", table.name);
+            let reason = error.to_string();
+            if told.as_ref() != Some(&reason) {
+                tracing::warn!("the topic of table {} waits: {reason}", table.name);
+            }
+            told = Some(reason);
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         graph.delivered(&table.name, topic.position());

@@ -1,8 +1,9 @@
 //! From a relation of a plan to the connector that reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use datafusion::error::DataFusionError;
@@ -13,16 +14,19 @@ use millstream_connectors::table_log::{TableHub, TableSource as TableLogSource};
 use millstream_engine::{Source, StaticTables};
 use millstream_functions::Session;
 pub use millstream_sql::relations_of as relations;
-use millstream_sql::{Relation, RelationKind};
+use millstream_sql::{Pipeline, Relation, RelationKind};
 
 use crate::settings::Loaded;
+
+/// How long `run` waits for a cluster that is not there.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes sources.
 #[derive(Clone)]
 pub struct Sources {
     /// The log of this process.
     pub log: Arc<dyn EmbeddedLog>,
-    /// Addresses that mean it.
+    /// Addresses that mean it. None where nobody is served (`run`): who ends by itself does not wait for ever for a cluster.
     pub listeners: Vec<String>,
     /// Folder of the project.
     pub project: PathBuf,
@@ -56,8 +60,31 @@ impl Sources {
         let options = KafkaOptions::parse(options)?;
         Ok(match Bootstrap::decide(options.bootstrap.as_deref(), &self.listeners) {
             Bootstrap::Embedded => Arc::new(EmbeddedSource::new(Arc::clone(&self.log), schema, options)?),
-            Bootstrap::Cluster(addresses) => Arc::new(ClusterSource::new(&addresses, schema, options)?),
+            Bootstrap::Cluster(addresses) => {
+                let patience = self.listeners.is_empty().then_some(PATIENCE);
+                Arc::new(ClusterSource::new(&addresses, schema, options, patience)?)
+            }
         })
+    }
+
+    /// Topics that flows read from other clusters, as a person is told at the start: a line for each cluster.
+    pub fn elsewhere(&self, pipeline: &Pipeline) -> Vec<String> {
+        let mut clusters: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for relation in pipeline.flows.iter().flat_map(|flow| relations(&flow.plan)) {
+            let RelationKind::Kafka(options) = &relation.kind else { continue };
+            // What is wrong with options is said where they are used.
+            let bootstrap = KafkaOptions::parse(options).ok().and_then(|options| options.bootstrap);
+            if let Bootstrap::Cluster(addresses) = Bootstrap::decide(bootstrap.as_deref(), &self.listeners) {
+                let topics = ["subscribe", "subscribepattern", "assign"].iter().find_map(|name| options.get(*name));
+                clusters.entry(addresses).or_default().extend(topics.cloned());
+            }
+        }
+        let variable = std::env::var("KAFKA_BOOTSTRAP").ok();
+        let line = |(addresses, topics): (String, BTreeSet<String>)| {
+            let by = if variable.as_deref() == Some(&addresses) { "  (KAFKA_BOOTSTRAP)" } else { "" };
+            format!("{} from {addresses}{by}", topics.into_iter().collect::<Vec<_>>().join(", "))
+        };
+        clusters.into_iter().map(line).collect()
     }
 
     /// The cluster that rows of a table go to which is fed by plans over `relations`; none for the log of this process. With the options

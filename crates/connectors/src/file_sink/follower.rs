@@ -237,8 +237,12 @@ impl FileSink {
         loop {
             match self.commit(to).await {
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(table = self.config.table, "waiting: {error}");
-                    self.status.send_modify(|status| status.waiting = Some(error.to_string()));
+                    let reason = error.to_string();
+                    // Once, not at each attempt.
+                    if self.status.borrow().waiting.as_ref() != Some(&reason) {
+                        tracing::warn!(table = self.config.table, "waiting: {reason}");
+                    }
+                    self.status.send_modify(|status| status.waiting = Some(reason));
                     tokio::select! {
                         () = tokio::time::sleep(RETRY) => {}
                         _ = stop.wait_for(|stop| *stop) => return Ok(None),

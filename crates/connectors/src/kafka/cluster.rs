@@ -26,14 +26,13 @@ use tokio::time::Instant;
 use super::client_config::client_config;
 use super::cluster_poll::{Request, poll_forever};
 use super::handed_over::handed_over;
+use super::link::Link;
 use super::offsets::{Begin, begin, ends, limit, no_record, parse_partition_name, partition_name};
 use super::options::{KafkaOptions, Topics};
 use crate::decode::{Columns, Decoder};
 use crate::embedded::PartitionOffsets;
 use crate::table_log::topics::is_internal;
 
-/// How long a request to the cluster may take.
-const REQUEST: Duration = Duration::from_secs(10);
 /// Batches decoded ahead of the engine.
 const PREFETCH_BATCHES: usize = 8;
 /// How often a source looks for topics and partitions that are new.
@@ -44,7 +43,7 @@ type Known = (Instant, Vec<(String, i32)>);
 
 /// A [`Source`] over topics of a cluster.
 pub struct ClusterSource {
-    consumer: Arc<BaseConsumer>,
+    consumer: Arc<BaseConsumer<Link>>,
     requests: sync_mpsc::Sender<Request>,
     poller: Thread,
     schema: SchemaRef,
@@ -53,8 +52,14 @@ pub struct ClusterSource {
 }
 
 impl ClusterSource {
-    /// A source over the cluster at `bootstrap` with the columns of `schema`. Connects when it is first used.
-    pub fn new(bootstrap: &str, schema: SchemaRef, options: KafkaOptions) -> Result<Self, SourceError> {
+    /// A source over the cluster at `bootstrap` with the columns of `schema`. Connects when it is first used. While no broker is there it
+    /// is waited for, for ever or as long as `patience`.
+    pub fn new(
+        bootstrap: &str,
+        schema: SchemaRef,
+        options: KafkaOptions,
+        patience: Option<Duration>,
+    ) -> Result<Self, SourceError> {
         let fatal = |e: String| SourceError::Fatal(e);
         Columns::new(&schema, None).map_err(|e| fatal(e.to_string()))?;
         let given = options.client.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -77,8 +82,9 @@ impl ClusterSource {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true");
-        let consumer: BaseConsumer =
-            config.create().map_err(|e| fatal(format!("the client for {bootstrap} cannot be made: {e}")))?;
+        let made = config.create_with_context(Link::new(bootstrap, patience));
+        let consumer: BaseConsumer<Link> =
+            made.map_err(|e| fatal(format!("the client for {bootstrap} cannot be made: {e}")))?;
         let consumer = Arc::new(consumer);
         let (requests, receiver) = sync_mpsc::channel();
         let polled = Arc::clone(&consumer);
@@ -87,13 +93,24 @@ impl ClusterSource {
         Ok(Self { consumer, requests, poller, schema, options, known: Mutex::default() })
     }
 
+    /// Asks the cluster, which may take as long as `ask` is told.
     async fn ask<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&BaseConsumer) -> Result<T, KafkaError> + Send + 'static,
+        ask: impl FnOnce(&BaseConsumer<Link>, Duration) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, SourceError> {
         let consumer = Arc::clone(&self.consumer);
-        let asked = tokio::task::spawn_blocking(move || ask(&consumer)).await;
-        asked.map_err(|e| SourceError::Fatal(e.to_string()))?.map_err(source_error)
+        let link = Arc::clone(self.consumer.context());
+        let timeout = link.timeout();
+        let asked = tokio::task::spawn_blocking(move || ask(&consumer, timeout));
+        let asked = tokio::select! {
+            asked = asked => asked.map_err(|e| SourceError::Fatal(e.to_string()))?,
+            // librdkafka would go on for all of the time.
+            () = link.lost() => return Err(SourceError::Unavailable(link.nobody())),
+        };
+        if asked.is_ok() {
+            link.reached();
+        }
+        asked.map_err(|error| source_error(&link, error))
     }
 
     /// Partitions to read, asked for anew from time to time.
@@ -109,7 +126,8 @@ impl ClusterSource {
                 let mut found = Vec::new();
                 for name in names {
                     let topic = name.clone();
-                    let partitions = self.ask(move |consumer| metadata(consumer, Some(&topic))).await?;
+                    let partitions =
+                        self.ask(move |consumer, timeout| metadata(consumer, Some(&topic), timeout)).await?;
                     if partitions.is_empty() {
                         return Err(SourceError::Unavailable(format!("the cluster has no topic {name}")));
                     }
@@ -118,7 +136,7 @@ impl ClusterSource {
                 found
             }
             Topics::Pattern(pattern) => {
-                let all = self.ask(|consumer| metadata(consumer, None)).await?;
+                let all = self.ask(|consumer, timeout| metadata(consumer, None, timeout)).await?;
                 all.into_iter().filter(|(name, _)| !is_internal(name) && pattern.is_match(name)).collect()
             }
         };
@@ -128,9 +146,9 @@ impl ClusterSource {
 
     async fn offsets(&self) -> Result<Vec<(String, i32, PartitionOffsets)>, SourceError> {
         let partitions = self.partitions().await?;
-        self.ask(move |consumer| {
+        self.ask(move |consumer, timeout| {
             let of = |(topic, partition): (String, i32)| {
-                let (log_start, high_watermark) = consumer.fetch_watermarks(&topic, partition, REQUEST)?;
+                let (log_start, high_watermark) = consumer.fetch_watermarks(&topic, partition, timeout)?;
                 Ok((topic, partition, PartitionOffsets { log_start, high_watermark }))
             };
             partitions.into_iter().map(of).collect()
@@ -145,10 +163,10 @@ impl ClusterSource {
         timestamp_ms: i64,
     ) -> Result<Option<i64>, SourceError> {
         let topic = topic.to_owned();
-        self.ask(move |consumer| {
+        self.ask(move |consumer, timeout| {
             let mut wanted = TopicPartitionList::new();
             wanted.add_partition_offset(&topic, partition, Offset::Offset(timestamp_ms))?;
-            let found = consumer.offsets_for_times(wanted, REQUEST)?;
+            let found = consumer.offsets_for_times(wanted, timeout)?;
             Ok(found.find_partition(&topic, partition).and_then(|found| match found.offset() {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
@@ -173,8 +191,12 @@ impl Drop for ClusterSource {
     }
 }
 
-fn metadata(consumer: &BaseConsumer, topic: Option<&str>) -> Result<Vec<(String, i32)>, KafkaError> {
-    let metadata = consumer.fetch_metadata(topic, REQUEST)?;
+fn metadata(
+    consumer: &BaseConsumer<Link>,
+    topic: Option<&str>,
+    timeout: Duration,
+) -> Result<Vec<(String, i32)>, KafkaError> {
+    let metadata = consumer.fetch_metadata(topic, timeout)?;
     let mut found = BTreeSet::new();
     for topic in metadata.topics().iter().filter(|t| t.error().is_none()) {
         found.extend(topic.partitions().iter().map(|p| (topic.name().to_owned(), p.id())));
@@ -183,7 +205,7 @@ fn metadata(consumer: &BaseConsumer, topic: Option<&str>) -> Result<Vec<(String,
 }
 
 /// As a source tells it: what may pass is waited for.
-pub(super) fn source_error(error: KafkaError) -> SourceError {
+pub(super) fn source_error(link: &Link, error: KafkaError) -> SourceError {
     use RDKafkaErrorCode as Code;
     let lasting = matches!(
         error.rdkafka_error_code(),
@@ -196,7 +218,8 @@ pub(super) fn source_error(error: KafkaError) -> SourceError {
                 | Code::InvalidArgument
         )
     );
-    if lasting { SourceError::Fatal(error.to_string()) } else { SourceError::Unavailable(error.to_string()) }
+    let told = link.told(&error);
+    if lasting || link.is_given_up() { SourceError::Fatal(told) } else { SourceError::Unavailable(told) }
 }
 
 #[async_trait]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use millstream_engine::{SourceBatch, SourceError};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message, OwnedMessage, Timestamp};
 use rdkafka::topic_partition_list::Offset;
@@ -17,6 +17,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
 use super::cluster::source_error;
+use super::link::Link;
 use super::offsets::data_loss;
 use crate::decode::{Decoder, Loose};
 
@@ -24,8 +25,6 @@ use crate::decode::{Decoder, Loose};
 const IDLE: Duration = Duration::from_millis(100);
 /// Without a message for so long a read says that it waits.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a request to the cluster may take.
-const REQUEST: Duration = Duration::from_secs(10);
 /// An end that came before the range's own end may be an old one, overtaken by records that are still on their way for so long.
 const OVERTAKEN: Duration = Duration::from_millis(50);
 /// Messages of one partition in turn.
@@ -49,7 +48,7 @@ pub(super) enum Request {
 
 /// A partition being polled.
 struct Part {
-    queue: PartitionQueue<DefaultConsumerContext>,
+    queue: PartitionQueue<Link>,
     /// Offset after what was taken from the queue for good.
     next: i64,
     /// Taken from the queues and not asked for yet.
@@ -69,14 +68,14 @@ enum Polled {
 }
 
 struct Poller<'a> {
-    consumer: &'a Arc<BaseConsumer>,
+    consumer: &'a Arc<BaseConsumer<Link>>,
     parts: BTreeMap<Place, Part>,
     /// The last thing that went wrong, for whoever waits.
     problem: Option<KafkaError>,
 }
 
 /// Serves requests until nobody can ask any more.
-pub(super) fn poll_forever(consumer: &Arc<BaseConsumer>, requests: &Receiver<Request>) {
+pub(super) fn poll_forever(consumer: &Arc<BaseConsumer<Link>>, requests: &Receiver<Request>) {
     let mut poller = Poller { consumer, parts: BTreeMap::new(), problem: None };
     let mut next = None;
     loop {
@@ -127,6 +126,10 @@ pub(super) fn poll_forever(consumer: &Arc<BaseConsumer>, requests: &Receiver<Req
 }
 
 impl Poller<'_> {
+    fn failed(&self, error: KafkaError) -> SourceError {
+        source_error(self.consumer.context(), error)
+    }
+
     /// Lets the partitions stand at these offsets. Those that do already are left alone, as is what was fetched for them.
     fn place(&mut self, wanted: &BTreeMap<Place, i64>) -> Result<(), SourceError> {
         if wanted.iter().all(|(place, at)| self.parts.get(place).is_some_and(|part| part.next == *at)) {
@@ -145,9 +148,9 @@ impl Poller<'_> {
         self.parts.clear();
         let mut assignment = TopicPartitionList::new();
         for ((topic, partition), at) in &offsets {
-            assignment.add_partition_offset(topic, *partition, Offset::Offset(*at)).map_err(source_error)?;
+            assignment.add_partition_offset(topic, *partition, Offset::Offset(*at)).map_err(|e| self.failed(e))?;
         }
-        self.consumer.assign(&assignment).map_err(source_error)?;
+        self.consumer.assign(&assignment).map_err(|e| self.failed(e))?;
         for (place, next) in offsets {
             let gone = || SourceError::Unavailable(format!("{}-{} has no queue", place.0, place.1));
             let mut queue = self.consumer.split_partition_queue(&place.0, place.1).ok_or_else(gone)?;
@@ -206,7 +209,12 @@ impl Poller<'_> {
         for (place, (begun, ..)) in &ranges {
             let at = match begun {
                 Some(begun) => *begun,
-                None => self.consumer.fetch_watermarks(&place.0, place.1, REQUEST).map_err(source_error)?.0,
+                None => {
+                    self.consumer
+                        .fetch_watermarks(&place.0, place.1, self.consumer.context().timeout())
+                        .map_err(|e| self.failed(e))?
+                        .0
+                }
             };
             from.insert(place.clone(), at);
         }
@@ -242,7 +250,8 @@ impl Poller<'_> {
                 self.problem = None;
             } else if !open.is_empty() {
                 if last_progress.elapsed() > PATIENCE {
-                    let reason = self.problem.take().map_or_else(|| "nothing comes".to_owned(), |e| e.to_string());
+                    let reason = self.problem.take().map(|e| self.consumer.context().told(&e));
+                    let reason = reason.unwrap_or_else(|| "nothing comes".to_owned());
                     return Err(SourceError::Unavailable(reason));
                 }
                 thread::park_timeout(OVERTAKEN);
@@ -283,8 +292,10 @@ impl Poller<'_> {
                     }
                     Ok(Polled::Nothing) => break,
                     Err(error) if lost(&error) => {
-                        let (start, _) =
-                            self.consumer.fetch_watermarks(&place.0, place.1, REQUEST).map_err(source_error)?;
+                        let (start, _) = self
+                            .consumer
+                            .fetch_watermarks(&place.0, place.1, self.consumer.context().timeout())
+                            .map_err(|e| source_error(self.consumer.context(), e))?;
                         let problem = data_loss(&place.0, place.1, part.next, start);
                         if fail_on_data_loss || start <= part.next {
                             return Err(SourceError::Fatal(problem));
@@ -331,8 +342,8 @@ impl Poller<'_> {
 }
 
 /// Offsets that are passed over hold no records, unless the log begins behind them.
-fn is_gap(consumer: &BaseConsumer, place: &Place, next: i64) -> bool {
-    consumer.fetch_watermarks(&place.0, place.1, REQUEST).is_ok_and(|(start, _)| start > next)
+fn is_gap(consumer: &BaseConsumer<Link>, place: &Place, next: i64) -> bool {
+    consumer.fetch_watermarks(&place.0, place.1, consumer.context().timeout()).is_ok_and(|(start, _)| start > next)
 }
 
 fn lost(error: &KafkaError) -> bool {

@@ -11,6 +11,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::sync::watch;
 
 use super::client_config::client_config;
+use super::link::Link;
 use crate::embedded::{Append, EmbeddedError, EmbeddedLog, TopicSpec};
 use crate::records::{Payload, visit};
 use crate::table_log::{Delivery, ReadError, TableReader};
@@ -76,7 +77,7 @@ impl ClusterSinkError {
 
 /// A follower that sends a table's rows to a cluster.
 pub struct ClusterSink {
-    producer: FutureProducer,
+    producer: FutureProducer<Link>,
     delivery: Delivery,
     reader: TableReader,
     log: Arc<dyn EmbeddedLog>,
@@ -104,7 +105,8 @@ impl ClusterSink {
             .set("linger.ms", "5")
             .set("compression.type", "lz4")
             .set("queue.buffering.max.kbytes", "32768");
-        let producer: FutureProducer = config.create().map_err(|e| refused(e.to_string()))?;
+        let producer: FutureProducer<Link> =
+            config.create_with_context(Link::new(bootstrap, None)).map_err(|e| refused(e.to_string()))?;
         let positions = format!("__follower.{name}");
         let configs = [("segment.bytes", "1048576"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
         let configs = configs.map(|(k, v)| (k.to_owned(), v.to_owned())).into();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use futures::StreamExt;
-use millstream_engine::{Position, Source};
+use millstream_engine::{Position, Source, SourceError};
 use millstream_protocol::partition_for_key;
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
@@ -36,7 +36,13 @@ async fn produce(servers: &str, topic: &str, partition: i32, from: i64, count: i
 
 fn source(servers: &str, pairs: &[(&str, &str)]) -> ClusterSource {
     let options = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    ClusterSource::new(servers, kafka_schema(false), KafkaOptions::parse(&options).unwrap()).unwrap()
+    ClusterSource::new(
+        servers,
+        kafka_schema(false),
+        KafkaOptions::parse(&options).unwrap(),
+        Some(Duration::from_secs(1)),
+    )
+    .unwrap()
 }
 
 async fn read(source: &ClusterSource, from: Position, to: Position) -> BTreeMap<String, Vec<i64>> {
@@ -149,4 +155,23 @@ async fn a_table_is_sent_to_a_cluster_by_key() {
             assert_eq!(partitions.value(row), partition_for_key(keys.value(row), 3));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_is_not_there_is_named_soon() {
+    let address = {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().to_string()
+    };
+    let source = source(&address, &[("subscribe", "a"), ("startingoffsets", "earliest")]);
+    for _ in 0..2 {
+        let asked = tokio::time::timeout(Duration::from_secs(3), source.start()).await;
+        let error = asked.expect("long before the request's own time is over").unwrap_err();
+        let expected = format!("no broker at {address} (Connection refused): start it");
+        assert!(matches!(&error, SourceError::Unavailable(text) if text.starts_with(&expected)), "{error}");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let given_up = source.start().await.unwrap_err();
+    let expected = format!("no broker at {address} for 1 s (Connection refused)");
+    assert!(matches!(&given_up, SourceError::Fatal(text) if text.starts_with(&expected)), "{given_up}");
 }

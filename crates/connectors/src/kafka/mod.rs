@@ -9,6 +9,7 @@ pub mod cluster_sink;
 mod cluster_tests;
 pub mod embedded;
 mod handed_over;
+mod link;
 pub mod offsets;
 pub mod options;
 
