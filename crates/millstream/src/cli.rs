@@ -48,6 +48,9 @@ pub enum Command {
     /// Serve the Kafka protocol alone, with the page
     Broker(Broker),
     /// Send a csv, json or text file (.gz too) into a topic, at the pace of its time column if you like
+    ///
+    /// Records go out in the order of the file. One that is not sorted by time is best sent with --data and worked off by `run`: a pipeline
+    /// under `up` finds most of it late.
     Replay(Replay),
     #[command(flatten)]
     Kafka(millstream_commands::Command),

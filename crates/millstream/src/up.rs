@@ -23,6 +23,9 @@ use crate::settings::Loaded;
 pub async fn up(args: &Up, queries: &Handle) -> Result<()> {
     let project = args.project.as_deref().map(Loaded::read).transpose()?;
     let config = configuration(&args.serve)?;
+    if let Some(project) = &project {
+        args.refresh.check(&project.pipeline)?;
+    }
     let data = match &project {
         Some(project) => project.data(folder(&args.serve, &config).as_deref()),
         None => alone(&args.serve, &config),
@@ -98,6 +101,12 @@ async fn serve(
     let tasks = match project {
         None => None,
         Some(project) => {
+    for door in &host.open_doors {
+        println!("  open   {door}");
+    }
+    if !http.ip().is_loopback() {
+        println!("  open   page {http} shows its topics to the network without a log-in: the host 127.0.0.1 closes it");
+    }
             println!("  lake   {}", project.lake().display());
             let listeners = vec![kafka.to_string(), format!("localhost:{}", kafka.port())];
             let graph = Graph::open(project, host.embedded.clone(), data.to_owned(), listeners, refresh).await?;
@@ -105,6 +114,9 @@ async fn serve(
             *page.live.write() = Some(live);
             Some(tasks)
         }
+            for line in graph.sources.elsewhere(&graph.project.pipeline) {
+                println!("  reads  {line}");
+            }
     };
     println!("Ctrl-C stops.");
     stopped.await;
