@@ -55,6 +55,9 @@ pub enum CommandError {
         /// One that is called nearly so.
         nearest: Option<String>,
     },
+    /// A data folder that cannot be used.
+    #[error("{0}")]
+    Folder(String),
     /// Ctrl-C at a prompt.
     #[error("nothing was changed")]
     Interrupted,

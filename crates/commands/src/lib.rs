@@ -33,6 +33,7 @@ pub use cluster::Cluster;
 pub use error::CommandError;
 pub use human::setting_value;
 pub use screen::Screen;
+pub use users::{OpenUsers, UserStore};
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -53,15 +54,15 @@ pub enum Command {
     Acls(acls::Acls),
 }
 
-/// Does what was asked. A reader of the output that goes away (`| head`) ends it without an error.
-pub async fn run(command: &Command, screen: &mut Screen) -> Result<(), CommandError> {
+/// Does what was asked. `open_users` opens the users of a data folder. A reader of the output that goes away (`| head`) ends it without an error.
+pub async fn run(command: &Command, open_users: OpenUsers, screen: &mut Screen) -> Result<(), CommandError> {
     let done = match command {
         Command::Topics(args) => topics::run(args, screen).await,
         Command::Groups(args) => groups::run(args, screen).await,
         Command::Produce(args) => produce::run(args, screen).await,
         Command::Consume(args) => consume::run(args, screen).await,
         Command::Configs(args) => configs::run(args, screen).await,
-        Command::Users(args) => users::run(args, screen).await,
+        Command::Users(args) => users::run(args, open_users, screen).await,
         Command::Acls(args) => acls::run(args, screen).await,
     };
     match done.and_then(|()| screen.flush()) {

@@ -7,11 +7,16 @@ use clap::Parser;
 use millstream_broker::configs::properties::Setting;
 use millstream_broker::security::certificate::development;
 use millstream_broker::{Broker, BrokerConfig};
-use millstream_commands::{Command, Screen, run};
+use millstream_commands::{Command, CommandError, Screen, run};
 use millstream_log::{Log, LogOptions};
 use millstream_protocol::sasl::Secret;
 use serde_json::Value;
 use tokio::net::TcpListener;
+
+/// Folders are the binary's.
+fn no_folder(_: &std::path::Path) -> Result<Box<dyn millstream_commands::UserStore>, CommandError> {
+    Err(CommandError::Folder("no folder here".to_owned()))
+}
 
 #[derive(Parser)]
 struct Cli {
@@ -99,7 +104,7 @@ impl Server {
     async fn on(&self, line: &str, screen: &mut Screen) -> Option<String> {
         let words = ["millstream"].into_iter().chain(line.split_whitespace()).chain(["--bootstrap", &self.address]);
         let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
-        run(&cli.command, screen).await.err().map(|error| error.to_string())
+        run(&cli.command, no_folder, screen).await.err().map(|error| error.to_string())
     }
 }
 
@@ -490,6 +495,7 @@ async fn users_are_made_listed_changed_and_deleted() {
     let gone = server.run(&format!("users delete ann {} --yes", key["user"].as_str().unwrap())).await;
     assert!(gone.error.is_none() && gone.notes.starts_with("deleted ann\n"), "{}", gone.notes);
     assert_eq!(server.run("users list").await.out, "");
+    assert_eq!(server.run("users list --data x").await.error.unwrap(), "no folder here");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -588,7 +594,7 @@ async fn without_a_broker_the_error_says_what_to_do() {
     let error = |address: &'static str| async move {
         let cli = Cli::try_parse_from(["millstream", "topics", "list", "-b", address]).unwrap();
         let mut screen = screen(Box::new(Sink::default()), Sink::default(), "");
-        run(&cli.command, &mut screen).await.unwrap_err().to_string()
+        run(&cli.command, no_folder, &mut screen).await.unwrap_err().to_string()
     };
     let refused = error("127.0.0.1:1").await;
     assert!(refused.starts_with("no broker at 127.0.0.1:1") && refused.contains("millstream up"), "{refused}");

@@ -17,6 +17,7 @@ With any Kafka, ours or another (--bootstrap HOST:PORT):
   millstream consume visits -f          records as they come; in a pipe, a JSON object a line
   millstream produce visits FILE        lines, JSON or CSV into a topic
   millstream groups describe GROUP      how far a consumer is behind, in records and in time
+  millstream users add NAME             somebody who may log in
 
 Point any Kafka client at 127.0.0.1:9092 while `up` or `broker` runs.";
 

@@ -17,6 +17,7 @@ macro_rules! eprintln {
 mod bench;
 mod cli;
 mod embedded;
+mod folder;
 mod graph;
 mod host;
 mod init;
@@ -85,7 +86,7 @@ fn start(cli: Cli) -> Result<()> {
         }
         Command::Kafka(command) => {
             let sockets = runtime("sockets")?;
-            let done = sockets.block_on(millstream_commands::run(command, &mut Screen::of_process()));
+            let done = sockets.block_on(millstream_commands::run(command, folder::open_users, &mut Screen::of_process()));
             sockets.shutdown_background();
             return Ok(done?);
         }

@@ -10,7 +10,7 @@ use millstream_client::User;
 use millstream_protocol::sasl::scram::{ITERATIONS_MAX, ITERATIONS_MIN};
 use serde::Serialize;
 
-use store::UserStore;
+pub use store::{OpenUsers, UserStore};
 
 use crate::error::nearest;
 use crate::screen::Listing;
@@ -19,6 +19,7 @@ use crate::{Cluster, CommandError, Screen, human};
 
 const EXAMPLES: &str = "\
 Examples:
+  millstream users add admin --data .millstream          the first user, before the broker runs
   millstream users list --command-config admin.properties
   millstream users add ann                                asks for the password
   millstream users add ann < ann.password                 or takes the first line of standard input
@@ -39,6 +40,9 @@ const NAME_TRIES: usize = 8;
 pub struct Users {
     #[command(flatten)]
     cluster: Cluster,
+    /// Users of this data folder, while no broker runs on it, whatever --bootstrap says
+    #[arg(long, global = true, help_heading = "Connection", value_name = "DIR")]
+    data: Option<PathBuf>,
     #[command(subcommand)]
     action: Action,
 }
@@ -120,8 +124,12 @@ struct Key {
 }
 
 /// Does what was asked.
-pub async fn run(args: &Users, screen: &mut Screen) -> Result<(), CommandError> {
-    act(&args.action, &args.cluster.connect().await?, screen).await
+pub async fn run(args: &Users, open: OpenUsers, screen: &mut Screen) -> Result<(), CommandError> {
+    let store: Box<dyn UserStore> = match &args.data {
+        Some(dir) => open(dir)?,
+        None => Box::new(args.cluster.connect().await?),
+    };
+    act(&args.action, store.as_ref(), screen).await
 }
 
 async fn act(action: &Action, store: &dyn UserStore, screen: &mut Screen) -> Result<(), CommandError> {

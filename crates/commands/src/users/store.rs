@@ -1,10 +1,15 @@
-//! Where users are kept.
+//! Where users are kept: a cluster, or a data folder that nobody serves.
+
+use std::path::Path;
 
 use async_trait::async_trait;
 use millstream_client::{Client, User};
 use millstream_protocol::sasl::Secret;
 
 use crate::CommandError;
+
+/// Opens the users of a data folder. The binary gives it, since nothing here knows the broker.
+pub type OpenUsers = fn(&Path) -> Result<Box<dyn UserStore>, CommandError>;
 
 /// Users, wherever they are.
 #[async_trait]
