@@ -1,49 +1,40 @@
 """Unmodified clients against a secured broker: SASL, TLS, rules. Each file in secured/ is one client's own program.
 
-The broker and its first user come from the broker crate's example programs, which `cargo test` builds."""
+The broker, its certificates and its first user come from the commands that a person would use."""
 
-import os
+import json
 import pathlib
 import re
-import signal
+import ssl
+import stat
 import subprocess
 import sys
-import time
 
 import pytest
 
 import millstream
 from conftest import missing, peer
 
-EXAMPLES = pathlib.Path(os.environ.get("MILLSTREAM_EXAMPLES", millstream.ROOT / "target" / "release" / "examples"))
 CLIENTS = sorted((pathlib.Path(__file__).parent / "secured").glob("*.*"))
 USER, PASSWORD = "admin", "not-to-be-logged"
 
 
 @pytest.fixture
-def secured(tmp_path):
+def secured(tmp_path, server):
     """A broker on free ports; gives the addresses of SASL_SSL, SASL_PLAINTEXT and SSL, and the folder of certificates."""
-    if not (EXAMPLES / "serve").exists():
-        missing("the broker's examples: cargo build --release -p millstream-broker --examples")
-    data, certificates, log = tmp_path / "data", tmp_path / "certificates", tmp_path / "log"
-    subprocess.run([EXAMPLES / "secure", data, certificates, USER, PASSWORD], check=True, capture_output=True)
+    data, certificates, password = tmp_path / "data", tmp_path / "certificates", tmp_path / "password"
+    password.write_text(PASSWORD + "\n")
+    millstream.run("certificate", certificates, "--client", "client")
+    millstream.run("users", "add", USER, "--password-file", password, "--data", data)
     settings = [
         "listeners=SASL_SSL://127.0.0.1:0,SASL_PLAINTEXT://127.0.0.1:0,SSL://127.0.0.1:0",
         f"ssl.keystore.location={certificates}/server.pem", f"ssl.truststore.location={certificates}/ca.pem", "ssl.client.auth=requested",
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", f"super.users=User:{USER}",
     ]
-    with open(log, "wb") as out:
-        process = subprocess.Popen([EXAMPLES / "serve", data, *settings], stdout=out, stderr=out)
-    try:
-        end = time.monotonic() + 30
-        while len(found := dict(re.findall(r"^(\w+)://(127\.0\.0\.1:\d+)$", log.read_text(), re.M))) < 3:
-            assert process.poll() is None and time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
-        yield [found[name].replace("127.0.0.1", "localhost") for name in ("SASL_SSL", "SASL_PLAINTEXT", "SSL")], certificates
-        assert PASSWORD not in log.read_text(), "a password stands in the log"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
+    broker = server("broker", "--data", data, *(f"--set={one}" for one in settings), env={"MILLSTREAM_LOG": "info"})
+    found = dict(re.findall(r"listener (\w+) on (127\.0\.0\.1:\d+)$", broker.log.read_text(), re.M))
+    yield [found[name].replace("127.0.0.1", "localhost") for name in ("SASL_SSL", "SASL_PLAINTEXT", "SSL")], certificates
+    assert PASSWORD not in broker.log.read_text(), "a password stands in the log"
 
 
 @pytest.mark.timeout(300)
@@ -57,3 +48,45 @@ def test_client_of_a_secured_broker(script, secured):
     if done.returncode == 77:  # the convention of automake: the client is not there
         missing(done.stdout.strip() or script.name)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_users_and_rules_by_our_own_commands(secured, tmp_path):
+    (address, *_), certificates = secured
+
+    def login(user, password):
+        path = tmp_path / f"{user}.properties"
+        path.write_text(f"security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\nsasl.username={user}\nsasl.password={password}\n"
+                        f"ssl.truststore.location={certificates}/ca.pem\n")
+        return ["-b", address, "--command-config", path]
+
+    admin = login(USER, PASSWORD)
+    key = json.loads(millstream.run("users", "key", "ingest", *admin).stdout)
+    own = login(key["user"], key["secret"])
+    produce = lambda: subprocess.run([millstream.BINARY, "produce", "raw", "--create", *map(str, own)], input="1\n", capture_output=True, text=True, timeout=60)
+    assert produce().returncode == 1
+    millstream.run("acls", "add", "--allow", key["user"], "--operation", "write,create", "--topic", "ra", "--prefix", *admin)
+    assert produce().returncode == 0
+    assert len(millstream.run("acls", "list", "--principal", key["user"], *admin).stdout.splitlines()) == 2
+    millstream.run("acls", "remove", "--principal", key["user"], "--execute", *admin)
+    assert produce().returncode == 1
+    millstream.run("users", "delete", key["user"], "--yes", *admin)
+    refused = millstream.run("topics", "list", *own, check=False)
+    assert "refused the log-in" in refused.stderr
+
+
+def test_certificates_are_not_overwritten_and_keys_not_readable(tmp_path):
+    folder = tmp_path / "certificates"
+    told = millstream.run("certificate", folder, "--name", "broker.example", "--client", "ann").stdout
+    assert f"ssl.keystore.location={folder}/server.pem" in told and f"ssl.truststore.location={folder}/ca.pem" in told
+    assert [stat.S_IMODE((folder / name).stat().st_mode) for name in ("server.pem", "client.pem")] == [0o600, 0o600]
+    before = (folder / "server.pem").read_bytes()
+    again = millstream.run("certificate", folder, check=False)
+    assert again.returncode == 1 and "is there already" in again.stderr and (folder / "server.pem").read_bytes() == before
+    names = ssl._ssl._test_decode_cert(str(folder / "server.pem"))["subjectAltName"]
+    assert {"localhost", "broker.example", "127.0.0.1"} <= {name for _, name in names}
+
+
+def test_a_folder_in_use_refuses_users_and_says_what_to_do(server, tmp_path):
+    broker = server("broker", "--data", tmp_path / "data")
+    refused = millstream.run("users", "list", "--data", tmp_path / "data", check=False)
+    assert refused.returncode == 1 and str(broker.process.pid) in refused.stderr and "--bootstrap" in refused.stderr

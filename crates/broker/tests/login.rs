@@ -256,7 +256,7 @@ fn trusting(dir: &Path, shows: bool) -> ConnectionOptions {
 async fn tls_carries_large_and_pipelined_requests_with_and_without_sasl() {
     let dir = tempfile::tempdir().expect("a folder");
     let certificates = tempfile::tempdir().expect("a folder");
-    development(certificates.path(), &["broker.example".to_owned()]).expect("made");
+    development(certificates.path(), &["broker.example".to_owned()], Some("client")).expect("made");
     for name in ["server.pem", "client.pem"] {
         let about = std::fs::metadata(certificates.path().join(name)).expect("it is there");
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o777, 0o600);
@@ -283,7 +283,7 @@ async fn tls_carries_large_and_pipelined_requests_with_and_without_sasl() {
     }
     // A client that does not trust the authority, one that speaks plainly, one that says nothing.
     let others = tempfile::tempdir().expect("a folder");
-    development(others.path(), &[]).expect("made");
+    development(others.path(), &[], Some("client")).expect("made");
     let address = server.address.to_string();
     let refused = Connection::open(&address, trusting(others.path(), false)).await;
     assert!(matches!(refused, Err(ClientError::Tls { .. })), "{refused:?}");
@@ -295,14 +295,14 @@ async fn tls_carries_large_and_pipelined_requests_with_and_without_sasl() {
 async fn a_clients_certificate_is_asked_for_and_new_files_hold_without_a_restart() {
     let dir = tempfile::tempdir().expect("a folder");
     let certificates = tempfile::tempdir().expect("a folder");
-    development(certificates.path(), &[]).expect("made");
+    development(certificates.path(), &[], Some("client")).expect("made");
     let config = tls(certificates.path(), "SSL", &["ssl.client.auth=required"]);
     let server = Server::start_with(dir.path(), config).await;
     let address = server.address.to_string();
     let old = trusting(certificates.path(), true);
     Connection::open(&address, old.clone()).await.expect("let in");
     assert!(Connection::open(&address, trusting(certificates.path(), false)).await.is_err(), "without one");
-    development(certificates.path(), &[]).expect("made anew");
+    development(certificates.path(), &[], Some("client")).expect("made anew");
     tokio::time::sleep(Duration::from_millis(1100)).await;
     Connection::open(&address, trusting(certificates.path(), true)).await.expect("the new authority holds");
     assert!(Connection::open(&address, old).await.is_err(), "the old one does not");

@@ -431,7 +431,7 @@ impl Server {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_properties_file_opens_a_secured_listener() {
     let dir = tempfile::tempdir().unwrap();
-    let files = development(dir.path(), &[]).unwrap();
+    let files = development(dir.path(), &[], None).unwrap();
     let keys = format!("ssl.keystore.location={}", files.server.display());
     let settings = ["listeners=SASL_SSL://localhost:0", "ssl.keystore.type=PEM", &keys];
     let settings = settings.map(|one| Setting::parse(one).unwrap());

@@ -55,6 +55,11 @@ pub enum Command {
     Replay(Replay),
     #[command(flatten)]
     Kafka(millstream_commands::Command),
+    /// Make certificates for trying TLS out: an authority, the broker's, a client's
+    ///
+    /// Writes DIR/ca.pem, which clients trust, and DIR/server.pem, the broker's key and certificate for localhost, 127.0.0.1 and ::1, good for
+    /// a year at least. Files with keys are readable by their owner alone; the authority's key is not kept. Prints the settings that use them.
+    Certificate(Certificate),
     /// Print what makes a shell complete these commands: source <(millstream completions bash)
     Completions(Completions),
     /// Latency from one topic to another through a running pipeline, as JSON
@@ -181,6 +186,19 @@ pub struct Replay {
     /// Partitions of the topic if it is made now
     #[arg(long, default_value_t = 1)]
     pub partitions: i32,
+}
+
+/// `millstream certificate`.
+#[derive(Debug, Args)]
+pub struct Certificate {
+    /// Folder of the files; none that is there is overwritten
+    pub dir: PathBuf,
+    /// Another name or address under which clients reach the broker; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub name: Vec<String>,
+    /// A client's certificate too, DIR/client.pem: who shows it is User:CN=NAME
+    #[arg(long, value_name = "NAME")]
+    pub client: Option<String>,
 }
 
 /// `millstream completions`.

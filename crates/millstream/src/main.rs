@@ -15,6 +15,7 @@ macro_rules! eprintln {
 }
 
 mod bench;
+mod certificate;
 mod cli;
 mod embedded;
 mod folder;
@@ -74,6 +75,7 @@ fn start(cli: Cli) -> Result<()> {
     match &cli.command {
         Command::Init(args) => return init::init(args),
         Command::DryRun(args) => return settings::dry_run(args),
+        Command::Certificate(args) => return certificate::certificate(args),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "millstream", &mut script);
@@ -86,7 +88,8 @@ fn start(cli: Cli) -> Result<()> {
         }
         Command::Kafka(command) => {
             let sockets = runtime("sockets")?;
-            let done = sockets.block_on(millstream_commands::run(command, folder::open_users, &mut Screen::of_process()));
+            let done =
+                sockets.block_on(millstream_commands::run(command, folder::open_users, &mut Screen::of_process()));
             sockets.shutdown_background();
             return Ok(done?);
         }
@@ -102,7 +105,11 @@ fn start(cli: Cli) -> Result<()> {
         Command::Replay(args) => sockets.block_on(replay::replay(args)),
         Command::BenchPassthrough(args) => sockets.block_on(bench::passthrough(args)),
         Command::BenchStart(args) => sockets.block_on(bench::start(args)),
-        Command::Init(_) | Command::DryRun(_) | Command::Completions(_) | Command::Kafka(_) => Ok(()),
+        Command::Init(_)
+        | Command::DryRun(_)
+        | Command::Certificate(_)
+        | Command::Completions(_)
+        | Command::Kafka(_) => Ok(()),
     };
     // Nothing that is worth waiting for is left: what matters was awaited.
     queries.shutdown_background();

@@ -20,16 +20,27 @@ pub struct DevelopmentFiles {
     pub authority: PathBuf,
     /// The broker's key and certificate: `server.pem`.
     pub server: PathBuf,
-    /// Key and certificate of a client, `CN=client`: `client.pem`.
-    pub client: PathBuf,
+    /// A client's key and certificate: `client.pem`.
+    pub client: Option<PathBuf>,
 }
 
-/// Makes an authority, a certificate for `localhost`, `127.0.0.1`, `::1` and `names`, and one for a client, in `dir`. Files that are there
-/// are replaced; only their owner can read those with keys.
+impl DevelopmentFiles {
+    /// Where they are, or would be, in `dir`.
+    pub fn of(dir: &Path, has_client: bool) -> DevelopmentFiles {
+        DevelopmentFiles {
+            authority: dir.join("ca.pem"),
+            server: dir.join("server.pem"),
+            client: has_client.then(|| dir.join("client.pem")),
+        }
+    }
+}
+
+/// Makes an authority, a certificate for `localhost`, `127.0.0.1`, `::1` and `names`, and one for the client `client` (`CN=NAME`), in `dir`.
+/// Files that are there are replaced; only their owner can read those with keys.
 ///
 /// # Errors
 /// A name that cannot stand in a certificate; what the file system says.
-pub fn development(dir: &Path, names: &[String]) -> io::Result<DevelopmentFiles> {
+pub fn development(dir: &Path, names: &[String], client: Option<&str>) -> io::Result<DevelopmentFiles> {
     fs::create_dir_all(dir)?;
     let mut authority = named("Millstream development authority", Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -37,16 +48,12 @@ pub fn development(dir: &Path, names: &[String]) -> io::Result<DevelopmentFiles>
     let authority = CertifiedIssuer::self_signed(authority, key()?).map_err(io::Error::other)?;
     let all = ["localhost", "127.0.0.1", "::1"].into_iter().map(str::to_owned).chain(names.iter().cloned());
     let server = named("localhost", all.collect())?;
-    let files = DevelopmentFiles {
-        authority: dir.join("ca.pem"),
-        server: dir.join("server.pem"),
-        client: dir.join("client.pem"),
-    };
+    let files = DevelopmentFiles::of(dir, client.is_some());
     write(&files.authority, &authority.pem(), 0o644)?;
-    let each = [
-        (server, ExtendedKeyUsagePurpose::ServerAuth, &files.server),
-        (named("client", Vec::new())?, ExtendedKeyUsagePurpose::ClientAuth, &files.client),
-    ];
+    let mut each = vec![(server, ExtendedKeyUsagePurpose::ServerAuth, &files.server)];
+    if let (Some(name), Some(path)) = (client, &files.client) {
+        each.push((named(name, Vec::new())?, ExtendedKeyUsagePurpose::ClientAuth, path));
+    }
     for (mut params, purpose, path) in each {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![purpose];

@@ -170,6 +170,7 @@ async fn act(action: &Action, store: &dyn UserStore, screen: &mut Screen) -> Res
                 return screen.json(&key);
             }
             screen.print(&format!("user    {}\nsecret  {}\n", key.user, key.secret))?;
+            screen.flush()?;
             screen.note("keep the secret now: it is stored hashed and never shown again");
             Ok(())
         }
