@@ -109,6 +109,9 @@ LIBRDKAFKA = """
     0044 0045 0048 0051 0054 0056 0057 0059 0060 0061 0063 0064 0065 0067 0069 0070 0073 0083 0085 0086 0090 0099 0112 0114 0122 0127
     0130 0132 0140
 """.split()
+# Those of them, and for the long form some more, that are run again by the newer group protocol (KIP-848).
+GROUPS = "0018 0019 0022 0029 0030 0050 0056 0059 0099 0102 0112 0130 0140".split()
+GROUPS_SOAK = GROUPS + "0026 0033 0051 0061 0069 0122".split()
 # The sub tests of 0081_admin that are run, in the long form: those whose name holds one of these.
 ADMIN = ["Topics", "Partitions", "DeleteRecords", "DeleteGroups", "Consumer", "Cluster", "ListOffsets", "Acl"]
 # As librdkafka's own brokers are configured.
@@ -125,9 +128,10 @@ def test_librdkafka(server, tmp_path, capsys):
     broker = server("broker", "--data", tmp_path / "data", *(word for setting in LIBRDKAFKA_BROKER for word in ("--set", setting)))
     skip = left_out("librdkafka")
     assert SOAK or not {name[:4] for name in skip} & set(LIBRDKAFKA)
-    runs = [{"TESTS_SKIP": ",".join(name[:4] for name in skip)}] + [{"TESTS": "0081", "SUBTESTS": name} for name in ADMIN]
-    if not SOAK:
-        runs = [{"TESTS": ",".join(LIBRDKAFKA)}]
+    again = {"TEST_CONSUMER_GROUP_PROTOCOL": "consumer", "TESTS": ",".join(GROUPS_SOAK if SOAK else GROUPS)}
+    runs = [{"TESTS": ",".join(LIBRDKAFKA)}, again]
+    if SOAK:
+        runs = [{"TESTS_SKIP": ",".join(name[:4] for name in skip)}, again] + [{"TESTS": "0081", "SUBTESTS": name} for name in ADMIN]
     states, text = [], ""
     for number, env in enumerate(runs):
         report, out = tmp_path / f"report-{number}.json", tmp_path / f"librdkafka-{number}.out"
