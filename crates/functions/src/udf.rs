@@ -98,6 +98,9 @@ impl Returns<'_> {
     }
 }
 
+/// What an argument's text has to be, if it is the same for all rows.
+pub(crate) type ConstantFn = fn(&str) -> Result<()>;
+
 /// A scalar function.
 pub(crate) struct Function {
     name: &'static str,
@@ -107,6 +110,9 @@ pub(crate) struct Function {
     returns: ReturnFn,
     eval: EvalFn,
     volatility: Volatility,
+    /// Arguments, by position, that are held against something when the query is planned, so that the error has a place and no row
+    /// meets it.
+    constants: &'static [(usize, ConstantFn)],
     /// Null where an argument is null whatever the kernel does; saves the kernel thinking about it in `is_nullable`.
     never_null: bool,
 }
@@ -122,11 +128,26 @@ impl Function {
         returns: ReturnFn,
         eval: EvalFn,
     ) -> Self {
-        Self { name, aliases: &[], arity, types, returns, eval, volatility: Volatility::Immutable, never_null: false }
+        Self {
+            name,
+            aliases: &[],
+            arity,
+            types,
+            returns,
+            eval,
+            volatility: Volatility::Immutable,
+            constants: &[],
+            never_null: false,
+        }
     }
 
     pub(crate) const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
+        self
+    }
+
+    pub(crate) const fn constants(mut self, constants: &'static [(usize, ConstantFn)]) -> Self {
+        self.constants = constants;
         self
     }
 
@@ -218,6 +239,11 @@ impl ScalarUDFImpl for FunctionUdf {
             scalars: args.scalar_arguments,
             fields: args.arg_fields,
         };
+        for (at, check) in self.function.constants {
+            if let Some(text) = returns.scalars.get(*at).copied().flatten().and_then(scalar_text) {
+                check(&text)?;
+            }
+        }
         let data_type = (self.function.returns)(&returns)?;
         Ok(Arc::new(Field::new(self.function.name, data_type, !self.function.never_null)))
     }

@@ -87,10 +87,13 @@ pub(crate) fn all() -> Vec<Function> {
                 }))
             })
         }),
-        Function::new("next_day", 2..=2, |_, _| Ok(vec![DataType::Date32, DataType::Utf8]), date, next_day),
+        Function::new("next_day", 2..=2, |_, _| Ok(vec![DataType::Date32, DataType::Utf8]), date, next_day)
+            .constants(&[(1, |name| weekday_named(name).map(drop))]),
         Function::new("make_date", 3..=3, |_, t| Ok(vec![DataType::Int32; t.len()]), date, make_date),
-        Function::new("make_timestamp", 6..=7, make_timestamp_types, time, |call| make_timestamp(call, false)),
-        Function::new("try_make_timestamp", 6..=7, make_timestamp_types, time, |call| make_timestamp(call, true)),
+        Function::new("make_timestamp", 6..=7, make_timestamp_types, time, |call| make_timestamp(call, false))
+            .constants(&[(6, is_zone)]),
+        Function::new("try_make_timestamp", 6..=7, make_timestamp_types, time, |call| make_timestamp(call, true))
+            .constants(&[(6, is_zone)]),
         Function::new("timestamp_seconds", 1..=1, seconds_types, time, |call| {
             Ok(ColumnarValue::Array(cast_array(&call.array(0)?, &timestamp(), CastMode::Ansi, call.session)?))
         }),
@@ -121,10 +124,13 @@ pub(crate) fn all() -> Vec<Function> {
         ),
         Function::new("from_utc_timestamp", 2..=2, zone_types, time, |call| {
             shift_zone(call, |zone, us| zone.to_local(us))
-        }),
-        Function::new("to_utc_timestamp", 2..=2, zone_types, time, |call| shift_zone(call, |zone, us| zone.to_utc(us))),
-        Function::new("timestampdiff", 3..=3, diff_types, bigint, timestampdiff),
-        Function::new("timestampadd", 3..=3, add_types, |r| types::moment("timestampadd", &r.types[2]), timestampadd),
+        })
+        .constants(&[(1, is_zone)]),
+        Function::new("to_utc_timestamp", 2..=2, zone_types, time, |call| shift_zone(call, |zone, us| zone.to_utc(us)))
+            .constants(&[(1, is_zone)]),
+        Function::new("timestampdiff", 3..=3, diff_types, bigint, timestampdiff).constants(&[(0, is_unit)]),
+        Function::new("timestampadd", 3..=3, add_types, |r| types::moment("timestampadd", &r.types[2]), timestampadd)
+            .constants(&[(0, is_unit)]),
         Function::new("current_timestamp", 0..=0, types::any, time, |call| now(call, |us, _| us))
             .alias(&["now"])
             .volatile()
@@ -462,24 +468,24 @@ fn next_day(call: &Call<'_>) -> Result<ColumnarValue> {
     let (days, names) = (call.values::<Date32Type>(0)?, call.texts(1)?);
     call.build::<Date32Type>(|row| {
         let (Some(day), Some(name)) = (days.get(row), names.get(row)) else { return Ok(None) };
-        let lower = name.trim().to_ascii_lowercase();
-        let wanted = match lower.as_str() {
-            "mo" | "mon" | "monday" => 0,
-            "tu" | "tue" | "tuesday" => 1,
-            "we" | "wed" | "wednesday" => 2,
-            "th" | "thu" | "thursday" => 3,
-            "fr" | "fri" | "friday" => 4,
-            "sa" | "sat" | "saturday" => 5,
-            "su" | "sun" | "sunday" => 6,
-            _ => {
-                return Err(SparkError::new(
-                    "ILLEGAL_DAY_OF_WEEK",
-                    format!("next_day: '{name}' is no day of the week"),
-                )
-                .into());
-            }
-        };
-        Ok(Some(day + 7 - (weekday(day) as i32 - wanted).rem_euclid(7)))
+        Ok(Some(day + 7 - (weekday(day) as i32 - weekday_named(name)?).rem_euclid(7)))
+    })
+}
+
+/// Days since Monday.
+fn weekday_named(name: &str) -> Result<i32> {
+    Ok(match name.trim().to_ascii_lowercase().as_str() {
+        "mo" | "mon" | "monday" => 0,
+        "tu" | "tue" | "tuesday" => 1,
+        "we" | "wed" | "wednesday" => 2,
+        "th" | "thu" | "thursday" => 3,
+        "fr" | "fri" | "friday" => 4,
+        "sa" | "sat" | "saturday" => 5,
+        "su" | "sun" | "sunday" => 6,
+        _ => {
+            let message = format!("next_day: '{name}' is no day of the week; write for example 'Monday' or 'MO'");
+            return Err(SparkError::new("ILLEGAL_DAY_OF_WEEK", message).into());
+        }
     })
 }
 
@@ -511,8 +517,7 @@ fn make_timestamp(call: &Call<'_>, lenient: bool) -> Result<ColumnarValue> {
             None => call.session.zone,
             Some(zones) => match zones.get(row) {
                 None => return Ok(None),
-                Some(name) => Zone::parse(name)
-                    .ok_or_else(|| SparkError::new("INVALID_TIMEZONE", format!("'{name}' is no time zone")))?,
+                Some(name) => zone_named(name)?,
             },
         };
         let small = |v: i32| u32::try_from(v).unwrap_or(u32::MAX);
@@ -554,10 +559,26 @@ fn shift_zone(call: &Call<'_>, shift: impl Fn(Zone, i64) -> i64) -> Result<Colum
     let (times, zones) = (call.values::<TimestampMicrosecondType>(0)?, call.texts(1)?);
     call.build::<TimestampMicrosecondType>(|row| {
         let (Some(us), Some(name)) = (times.get(row), zones.get(row)) else { return Ok(None) };
-        let zone = Zone::parse(name)
-            .ok_or_else(|| SparkError::new("INVALID_TIMEZONE", format!("'{name}' is no time zone")))?;
-        Ok(Some(shift(zone, us)))
+        Ok(Some(shift(zone_named(name)?, us)))
     })
+}
+
+fn zone_named(name: &str) -> Result<Zone> {
+    Zone::parse(name).ok_or_else(|| {
+        let remedy = Zone::nearest(name).map_or_else(
+            || "write for example Europe/Berlin, UTC or +02:00".to_owned(),
+            |near| format!("did you mean '{near}'?"),
+        );
+        SparkError::new("INVALID_TIMEZONE", format!("'{name}' is no time zone; {remedy}")).into()
+    })
+}
+
+fn is_zone(name: &str) -> Result<()> {
+    zone_named(name).map(drop)
+}
+
+fn is_unit(name: &str) -> Result<()> {
+    step(name).map(drop)
 }
 
 /// A length of a unit: µs, or months.

@@ -12,8 +12,8 @@ use crate::cast::{CastMode, cast_array};
 use crate::ddl::{timestamp, timestamp_ntz};
 use crate::error::{SparkError, excerpt};
 use crate::interval::MICROS_PER_SECOND;
-use crate::time::Pattern;
-use crate::udf::{Call, Function, types};
+use crate::time::{Pattern, PatternError};
+use crate::udf::{Call, ConstantFn, Function, types};
 
 /// Spark's default of `unix_timestamp` and `from_unixtime`.
 const DEFAULT_PATTERN: &str = "yyyy-MM-dd HH:mm:ss";
@@ -37,6 +37,7 @@ pub(crate) fn to_timestamp() -> Function {
         |_| Ok(timestamp()),
         |call| moments(call, CastMode::Ansi, &timestamp()),
     )
+    .constants(READS)
     .alias(&["to_timestamp_ltz"])
 }
 
@@ -48,6 +49,7 @@ pub(crate) fn try_to_timestamp() -> Function {
         |_| Ok(timestamp()),
         |call| moments(call, CastMode::Try, &timestamp()),
     )
+    .constants(READS)
 }
 
 pub(crate) fn to_timestamp_ntz() -> Function {
@@ -58,6 +60,7 @@ pub(crate) fn to_timestamp_ntz() -> Function {
         |_| Ok(timestamp_ntz()),
         |call| moments(call, CastMode::Ansi, &timestamp_ntz()),
     )
+    .constants(READS)
 }
 
 pub(crate) fn to_date() -> Function {
@@ -68,6 +71,7 @@ pub(crate) fn to_date() -> Function {
         |_| Ok(DataType::Date32),
         |call| moments(call, CastMode::Ansi, &DataType::Date32),
     )
+    .constants(READS)
     .alias(&["date"])
 }
 
@@ -79,6 +83,7 @@ pub(crate) fn try_to_date() -> Function {
         |_| Ok(DataType::Date32),
         |call| moments(call, CastMode::Try, &DataType::Date32),
     )
+    .constants(READS)
 }
 
 pub(crate) fn unix_timestamp() -> Function {
@@ -106,6 +111,7 @@ pub(crate) fn unix_timestamp() -> Function {
         eval,
     )
     .alias(&["to_unix_timestamp"])
+    .constants(READS)
     .volatile()
 }
 
@@ -121,7 +127,7 @@ fn moments(call: &Call<'_>, mode: CastMode, to: &DataType) -> Result<ColumnarVal
     let times = match pattern {
         Some(None) => arrow::array::new_null_array(&timestamp(), texts.len()),
         Some(Some(pattern)) => {
-            let pattern = compile(call.name, &pattern)?;
+            let pattern = for_parsing(&pattern)?;
             parse_all(call, texts, mode, to, |_| Ok(Some(&pattern)))?
         }
         None => {
@@ -129,7 +135,7 @@ fn moments(call: &Call<'_>, mode: CastMode, to: &DataType) -> Result<ColumnarVal
             let mut compiled = std::collections::HashMap::new();
             for pattern in patterns.iter().flatten() {
                 if !compiled.contains_key(pattern) {
-                    compiled.insert(pattern, compile(call.name, pattern)?);
+                    compiled.insert(pattern, for_parsing(pattern)?);
                 }
             }
             parse_all(call, texts, mode, to, |row| {
@@ -143,8 +149,20 @@ fn moments(call: &Call<'_>, mode: CastMode, to: &DataType) -> Result<ColumnarVal
     Ok(ColumnarValue::Array(times))
 }
 
-fn compile(name: &str, pattern: &str) -> Result<Pattern> {
-    Pattern::for_parsing(pattern).map_err(|e| DataFusionError::Plan(format!("{name}: {e}")))
+/// Their second argument is a pattern, if it is there.
+const READS: &[(usize, ConstantFn)] = &[(1, |pattern| for_parsing(pattern).map(drop))];
+const WRITES: &[(usize, ConstantFn)] = &[(1, |pattern| for_formatting(pattern).map(drop))];
+
+fn for_parsing(pattern: &str) -> Result<Pattern> {
+    Pattern::for_parsing(pattern).map_err(unusable)
+}
+
+fn for_formatting(pattern: &str) -> Result<Pattern> {
+    Pattern::for_formatting(pattern).map_err(unusable)
+}
+
+fn unusable(error: PatternError) -> DataFusionError {
+    SparkError::new("INVALID_DATETIME_PATTERN", error.to_string()).into()
 }
 
 fn parse_all<'p>(
@@ -211,6 +229,7 @@ pub(crate) fn date_format() -> Function {
             })
         },
     )
+    .constants(WRITES)
 }
 
 pub(crate) fn from_unixtime() -> Function {
@@ -231,6 +250,7 @@ pub(crate) fn from_unixtime() -> Function {
             })
         },
     )
+    .constants(WRITES)
 }
 
 /// Writes one text per row with the pattern in argument `pattern_at`.
@@ -241,9 +261,6 @@ fn format_all(
     pattern_at: usize,
     write: impl Fn(usize, &Pattern, &mut Vec<u8>),
 ) -> Result<ColumnarValue> {
-    let compile = |pattern: &str| {
-        Pattern::for_formatting(pattern).map_err(|e| DataFusionError::Plan(format!("{}: {e}", call.name)))
-    };
     let constant =
         if call.has(pattern_at) { call.constant(pattern_at) } else { Some(Some(DEFAULT_PATTERN.to_owned())) };
     let mut bytes = Vec::with_capacity(rows * 16);
@@ -257,7 +274,7 @@ fn format_all(
     match constant {
         Some(None) => return Ok(ColumnarValue::Array(arrow::array::new_null_array(&DataType::Utf8, rows))),
         Some(Some(pattern)) => {
-            let pattern = compile(&pattern)?;
+            let pattern = for_formatting(&pattern)?;
             for row in 0..rows {
                 if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
                     write(row, &pattern, &mut bytes);
@@ -270,7 +287,7 @@ fn format_all(
             nulls = arrow::buffer::NullBuffer::union(nulls.as_ref(), patterns.nulls());
             for row in 0..rows {
                 if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
-                    write(row, &compile(patterns.value(row))?, &mut bytes);
+                    write(row, &for_formatting(patterns.value(row))?, &mut bytes);
                 }
                 end_row(&bytes)?;
             }

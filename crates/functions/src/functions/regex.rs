@@ -18,11 +18,11 @@ use crate::udf::{Call, Function, Returns, types};
 
 /// All functions of this file.
 pub(crate) fn all() -> Vec<Function> {
-    let text = |r: &Returns<'_>| checked(r, DataType::Utf8);
-    let int = |r: &Returns<'_>| checked(r, DataType::Int32);
-    let boolean = |r: &Returns<'_>| checked(r, DataType::Boolean);
-    let list = |r: &Returns<'_>| checked(r, list_of(DataType::Utf8));
-    vec![
+    let text = |_: &Returns<'_>| Ok(DataType::Utf8);
+    let int = |_: &Returns<'_>| Ok(DataType::Int32);
+    let boolean = |_: &Returns<'_>| Ok(DataType::Boolean);
+    let list = |_: &Returns<'_>| Ok(list_of(DataType::Utf8));
+    let functions = vec![
         Function::new("split", 2..=3, two_texts_then_int, list, split),
         Function::new("regexp_replace", 3..=4, three_texts_then_int, text, replace),
         Function::new("regexp_extract", 2..=3, two_texts_then_int, text, extract),
@@ -54,15 +54,8 @@ pub(crate) fn all() -> Vec<Function> {
                 Ok(true)
             })
         }),
-    ]
-}
-
-/// A pattern that is written in the query is compiled when the query is planned, so that its error has a place.
-fn checked(returns: &Returns<'_>, data_type: DataType) -> Result<DataType> {
-    if let Some(pattern) = returns.scalars.get(1).copied().flatten().and_then(crate::udf::scalar_text) {
-        compile(&pattern)?;
-    }
-    Ok(data_type)
+    ];
+    functions.into_iter().map(|function| function.constants(&[(1, |pattern| compile(pattern).map(drop))])).collect()
 }
 
 /// Patterns that were compiled, by their text; a few, as patterns are written by people.

@@ -264,10 +264,18 @@ impl Compiler<'_> {
             'V' if count == 2 => Ok(Item::ZoneId),
             'V' => Err(error(self.pattern, "letter 'V' is written twice: VV")),
             'z' if count <= 4 => Ok(Item::ZoneName),
-            'Y' | 'W' | 'w' | 'u' | 'e' | 'c' => Err(error(
+            'Y' => Err(error(
                 self.pattern,
                 format!(
-                    "letter '{c}' (week-based) is not supported since Spark 3.0; use y for the year, or weekofyear()"
+                    "'{0}' is a year of weeks, which Spark has not taken since 3.0; write {1}",
+                    "Y".repeat(count),
+                    "y".repeat(count)
+                ),
+            )),
+            'W' | 'w' | 'u' | 'e' | 'c' => Err(error(
+                self.pattern,
+                format!(
+                    "letter '{c}' counts weeks or their days, which Spark has not taken since 3.0; write weekofyear(x) or E"
                 ),
             )),
             _ if matches!(c, 'M' | 'L' | 'S' | 'a' | 'E' | 'F' | 'q' | 'Q' | 'G' | 'O' | 'z') => too_many(),

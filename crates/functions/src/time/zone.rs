@@ -50,6 +50,17 @@ impl Zone {
         region.parse::<Tz>().ok().map(Zone::Region)
     }
 
+    /// The region whose name is most like this one, if one is like it at all.
+    pub fn nearest(name: &str) -> Option<&'static str> {
+        let (name, letters) = (name.to_lowercase(), name.chars().count());
+        chrono_tz::TZ_VARIANTS
+            .iter()
+            .map(|tz| (edits(&name, &tz.name().to_lowercase()), tz.name()))
+            .min()
+            .filter(|(edits, _)| *edits <= letters / 4)
+            .map(|(_, name)| name)
+    }
+
     /// Offset in seconds east of UTC at a moment.
     pub fn offset_s(&self, us: i64) -> i32 {
         match self {
@@ -101,6 +112,22 @@ impl Zone {
     }
 }
 
+/// Insertions, deletions and substitutions from one text to the other.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
+}
+
 fn local_offset_s(tz: &Tz, local: NaiveDateTime) -> i32 {
     match tz.offset_from_local_datetime(&local) {
         chrono::LocalResult::Single(offset) => offset.fix().local_minus_utc(),
@@ -150,6 +177,8 @@ mod tests {
         assert!(Zone::parse("Europe/Berlin").is_some());
         assert_eq!(Zone::parse("Mars/Olympus"), None);
         assert_eq!(Zone::parse("+19:00"), None);
+        assert_eq!(Zone::nearest("Europe/Berln"), Some("Europe/Berlin"));
+        assert_eq!(Zone::nearest("Mars/Olympus"), None);
     }
 
     #[test]
