@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -21,17 +22,19 @@ pub struct Diagnostic {
     pub label: String,
     /// What to write instead.
     pub help: Option<String>,
+    /// It runs all the same, but hardly as it was meant.
+    pub warning: bool,
 }
 
 impl Diagnostic {
     /// Something wrong at a place.
     pub(crate) fn at(span: Span, class: &'static str, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), span: Some(span), label: String::new(), help: None }
+        Self { class, message: message.into(), span: Some(span), label: String::new(), help: None, warning: false }
     }
 
     /// Something wrong with the project as a whole.
     pub(crate) fn nowhere(class: &'static str, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), span: None, label: String::new(), help: None }
+        Self { class, message: message.into(), span: None, label: String::new(), help: None, warning: false }
     }
 
     pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
@@ -41,6 +44,11 @@ impl Diagnostic {
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn warning(mut self) -> Self {
+        self.warning = true;
         self
     }
 }
@@ -59,6 +67,11 @@ impl Errors {
 
     pub fn append(&mut self, other: Errors) {
         self.0.extend(other.0);
+    }
+
+    /// Is anything here that keeps the project from running?
+    pub fn stop(&self) -> bool {
+        self.0.iter().any(|diagnostic| !diagnostic.warning)
     }
 
     /// The values, if all are good; otherwise all that is wrong.
@@ -84,15 +97,36 @@ impl From<Diagnostic> for Errors {
     }
 }
 
-/// A project that cannot run, with everything that is wrong with it.
-#[derive(Debug, Clone)]
-pub struct ProjectError {
+/// Everything that is wrong with a project that cannot run, or the warnings of one that can.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
     /// What is wrong, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
-    pub(crate) files: Arc<Files>,
+    files: Arc<Files>,
 }
 
-impl ProjectError {
+impl Report {
+    /// About a file that is read elsewhere; lines are added by [`Report::line`].
+    pub fn of_file(path: impl Into<PathBuf>, text: &str) -> Self {
+        let mut files = Files::default();
+        files.add(path.into(), text);
+        Self { diagnostics: Vec::new(), files: Arc::new(files) }
+    }
+
+    /// Adds what is wrong in a line of the file, counted from 1, where `word` stands.
+    pub fn line(&mut self, line: usize, word: &str, class: &'static str, message: String, help: Option<String>) {
+        let text = &self.files.get(0).text;
+        let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let line = text[start.min(text.len())..].lines().next().unwrap_or_default();
+        let indent = line.len() - line.trim_start().len();
+        let (at, length) = match line.find(word).filter(|_| !word.is_empty()) {
+            Some(at) => (at, word.len()),
+            None => (indent, line.trim().len()),
+        };
+        let span = Span { file: 0, start: start + at, end: start + at + length };
+        self.diagnostics.push(Diagnostic { help, ..Diagnostic::at(span, class, message) });
+    }
+
     pub(crate) fn new(mut diagnostics: Vec<Diagnostic>, files: Arc<Files>) -> Self {
         diagnostics.sort_by_key(|diagnostic| diagnostic.span);
         let mut unique: Vec<Diagnostic> = Vec::new();
@@ -118,7 +152,8 @@ impl ProjectError {
     }
 
     fn render_one(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
-        let title = Level::ERROR.primary_title(diagnostic.message.as_str()).id(diagnostic.class);
+        let level = if diagnostic.warning { Level::WARNING } else { Level::ERROR };
+        let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.class);
         let help = diagnostic.help.iter().map(|help| Level::HELP.message(help.as_str()));
         match diagnostic.span {
             None => renderer.render(&[Group::with_title(title).elements(help)]),
@@ -144,13 +179,13 @@ fn visible(text: &str, span: Span) -> Range<usize> {
     start..first_line
 }
 
-impl fmt::Display for ProjectError {
+impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
     }
 }
 
-impl std::error::Error for ProjectError {}
+impl std::error::Error for Report {}
 
 /// The candidate that is most like `name`, if one is like it at all.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -170,7 +205,7 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// Insertions, deletions and substitutions from one text to the other.
-fn edits(from: &str, to: &str) -> usize {
+pub(crate) fn edits(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.chars().enumerate() {

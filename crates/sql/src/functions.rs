@@ -14,6 +14,11 @@ use crate::error::nearest;
 use crate::plan::types::widens;
 use crate::spark_names::SPARK_FUNCTIONS;
 
+/// Functions that only plans call.
+fn is_internal(name: &str) -> bool {
+    name.starts_with("spark_") || ["array_item", "sliding_windows"].contains(&name)
+}
+
 /// All functions by name in lower case.
 pub(crate) struct Functions {
     session: Session,
@@ -91,7 +96,7 @@ impl Functions {
     /// The function whose name is most like this one.
     pub fn nearest(&self, name: &str) -> Option<&str> {
         let names = self.scalar.keys().chain(self.aggregate.keys()).map(String::as_str);
-        nearest(name, names.filter(|name| !name.starts_with("spark_")))
+        nearest(name, names.filter(|name| !is_internal(name)))
     }
 
     /// `CAST(expr AS to)`.
@@ -125,5 +130,44 @@ impl Functions {
             }
             _ => self.cast(expr, to),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/functions.md` as it has to be.
+    fn list() -> String {
+        let functions = Functions::new(Session::default()).expect("the registry is whole");
+        let names = |all: BTreeSet<&str>| {
+            let names = all.into_iter().filter(|name| !is_internal(name)).map(|name| format!("`{name}`"));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let of_one_row = functions.scalar.keys().map(String::as_str).chain(crate::plan::PLANNED_FUNCTIONS);
+        format!(
+            "# Functions\n\nWhat a query may call, by Spark's names and with Spark's meaning; \
+             [Spark's reference](https://spark.apache.org/docs/latest/api/sql/) says what each does. Any other name is an error of \
+             `millstream dry-run`.\n\nThis list is held against the program by a test: `UPDATE_CASES=1 cargo test -p millstream-sql` writes it anew.\n\n\
+             ## Of one row\n\n{}\n\n## Of a group (aggregates)\n\n{}\n\n\
+             ## With OVER, in a materialized view\n\n{}\n\n## Of one row, giving many\n\n{}\n",
+            names(of_one_row.collect()),
+            names(functions.aggregate.keys().map(String::as_str).collect()),
+            names(functions.window.keys().map(String::as_str).collect()),
+            names(crate::plan::GENERATORS.into_iter().collect()),
+        )
+    }
+
+    #[test]
+    fn the_documentation_lists_every_function() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/functions.md");
+        let list = list();
+        if std::env::var_os("UPDATE_CASES").is_some() {
+            std::fs::write(path, &list).expect("the list is written");
+        }
+        assert!(
+            std::fs::read_to_string(path).is_ok_and(|text| text == list),
+            "UPDATE_CASES=1 writes docs/functions.md anew"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,10 +15,12 @@ use regex::Regex;
 use crate::error::{Diagnostic, Errors, Result, nearest};
 use crate::fingerprint::fingerprint;
 use crate::functions::Functions;
+use crate::kafka::topic_fault;
 use crate::optimize::optimize;
 use crate::pipeline::{FileFormat, Flow, RelationKind, Table, TableKind};
 use crate::plan::types::{can_store, common};
 use crate::plan::{Catalog, Dataset, Planner, Scope, refused};
+use crate::settings::doubtful_property;
 use crate::source::{Files, Span};
 use crate::statement::{Name, ParsedQuery, SourceTable, Statement, TableStatement};
 
@@ -98,11 +101,12 @@ impl Graph {
 
     /// Remembers the name of a statement that does not read, so that nobody is told that it does not exist.
     pub fn failed(&mut self, text: &str) {
-        let pattern = r"(?is)^\s*CREATE\s+.*?\b(?:VIEW|TABLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:[\w`]+\.)*`?(\w+)`?";
-        let name =
-            Regex::new(pattern).ok().and_then(|regex| Some(regex.captures(text)?.get(1)?.as_str().to_lowercase()));
-        if let Some(name) = name {
-            self.names.entry(name).or_insert((Object::Wrong, Span { file: 0, start: 0, end: 0 }));
+        // More than one where a semicolon is missing.
+        let pattern = r"(?is)\bCREATE\s+[^;()]*?\b(?:VIEW|TABLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:[\w`]+\.)*`?(\w+)`?";
+        let Ok(regex) = Regex::new(pattern) else { return };
+        for name in regex.captures_iter(text).filter_map(|captures| captures.get(1)) {
+            let nowhere = Span { file: 0, start: 0, end: 0 };
+            self.names.entry(name.as_str().to_lowercase()).or_insert((Object::Wrong, nowhere));
         }
     }
 
@@ -125,7 +129,14 @@ impl Graph {
     }
 
     /// Plans everything. Tables and flows come in the order in which they depend on each other.
-    pub fn plan(&self, functions: &Functions, files: &Files, errors: &mut Errors) -> (Vec<Table>, Vec<Flow>) {
+    /// `dir` is the project's folder, where sources are looked for.
+    pub fn plan(
+        &self,
+        functions: &Functions,
+        files: &Files,
+        dir: &Path,
+        errors: &mut Errors,
+    ) -> (Vec<Table>, Vec<Flow>) {
         let run = Run {
             graph: self,
             functions,
@@ -134,6 +145,9 @@ impl Graph {
             order: RefCell::default(),
             errors: RefCell::default(),
         };
+        for source in &self.sources {
+            run.errors.borrow_mut().0.extend(nothing_there(source, dir));
+        }
         for view in &self.views {
             run.check_view(view);
         }
@@ -146,7 +160,10 @@ impl Graph {
             // What is wrong is among the errors already.
             let _ = run.table(i, table.name.span);
         }
-        if self.tables.is_empty() && self.names.values().all(|(object, _)| !matches!(object, Object::Wrong)) {
+        if self.tables.is_empty()
+            && !errors.stop()
+            && self.names.values().all(|(object, _)| !matches!(object, Object::Wrong))
+        {
             let error = Diagnostic::nowhere("RUN_EMPTY_PIPELINE", "the pipeline makes no table");
             run.errors
                 .borrow_mut()
@@ -216,6 +233,10 @@ impl Catalog for Run<'_> {
             "declare them in sources.sql: CREATE TABLE name (column TYPE, …) USING {format} LOCATION '{path}', and read that name"
         );
         Err(error.label("columns are not read from files yet").help(help).into())
+    }
+
+    fn warn(&self, warning: Diagnostic) {
+        self.errors.borrow_mut().append(warning.into());
     }
 
     fn names(&self) -> Vec<String> {
@@ -362,6 +383,10 @@ impl Run<'_> {
             None => merged(&scopes, &queries)?,
         };
         check_storable(table, &fields)?;
+        check_properties(table, &fields)?;
+        for (key, (_, span)) in &table.properties {
+            doubtful_property(key, *span).into_iter().for_each(|warning| self.warn(warning));
+        }
         let partitioned_by = Errors::collect(table.partitioned_by.iter().map(|column| {
             let found = fields.iter().find(|field| field.name().eq_ignore_ascii_case(&column.text));
             found.map(|field| field.name().clone()).ok_or_else(|| {
@@ -404,7 +429,7 @@ impl Run<'_> {
             kind,
             format: table.format,
             schema,
-            properties: table.properties.clone(),
+            properties: table.properties.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect(),
             partitioned_by,
             comment: table.comment.clone(),
             sql: self.files.text(span).to_string(),
@@ -471,6 +496,50 @@ impl Run<'_> {
             .map(LogicalPlan::Projection)
             .map_err(|error| refused(&error, span))
     }
+}
+
+/// What is said of topics has to be names of topics and of columns.
+fn check_properties(table: &TableStatement, fields: &[Field]) -> Result<()> {
+    let mut errors = Errors::default();
+    for (key, (value, span)) in &table.properties {
+        let value = value.trim();
+        let wrong = |message: String| Diagnostic::at(*span, "INVALID_PROPERTY_VALUE", message);
+        let error = match key.as_str() {
+            "millstream.topic" | "millstream.late.topic" => match topic_fault(value) {
+                Some(fault) => wrong(format!("`{value}` is no name of a topic: {fault}")).help("such as 'orders.v1'"),
+                None => continue,
+            },
+            "millstream.topic.key" if fields.iter().any(|field| field.name() == value) => continue,
+            "millstream.topic.key" => {
+                let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+                let error = wrong(format!("`{}` has no column `{value}` to be the key", table.name.text));
+                match nearest(value, names.iter().copied()) {
+                    Some(near) => error.help(format!("did you mean '{near}'?")),
+                    None => error.help(format!("it has {}", names.join(", "))),
+                }
+            }
+            "millstream.topic.format" if ["json", "csv"].iter().any(|known| known.eq_ignore_ascii_case(value)) => {
+                continue;
+            }
+            "millstream.topic.format" => wrong(format!("rows are not written as `{value}`")).help("'json' or 'csv'"),
+            _ => continue,
+        };
+        errors.append(error.into());
+    }
+    if errors.0.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// A source of which there is no file yet.
+fn nothing_there(source: &SourceTable, dir: &Path) -> Option<Diagnostic> {
+    let path = source.location.strip_prefix("file:").unwrap_or(&source.location);
+    let path = dir.join(path.strip_prefix("//").unwrap_or(path));
+    let matches = || glob::glob(&path.to_string_lossy()).is_ok_and(|mut found| found.next().is_some());
+    if path.exists() || matches() {
+        return None;
+    }
+    let message = format!("there is nothing at {} for the source `{}`", source.location, source.name.text);
+    let warning = Diagnostic::at(source.location_span, "PATH_NOT_FOUND", message).warning();
+    Some(warning.label("no such file or folder").help("a relative path is below the project"))
 }
 
 /// A streaming table reads a stream, a materialized view does not.

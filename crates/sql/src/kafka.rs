@@ -34,6 +34,20 @@ const OPTIONS: &[&str] = &[
     "fetchOffset.retryIntervalMs",
 ];
 
+/// What is wrong with the name of a topic, if something is. Kafka's rules (`Topic.validate`); a name that begins with `__` is internal.
+pub fn topic_fault(name: &str) -> Option<&'static str> {
+    match name {
+        "" => Some("it is empty"),
+        "." | ".." => Some("'.' and '..' are not names"),
+        _ if name.len() > 249 => Some("it is longer than 249 characters"),
+        _ if !name.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c)) => {
+            Some("only letters, digits, '.', '_' and '-' may stand in it")
+        }
+        _ if name.starts_with("__") => Some("names that begin with '__' are internal"),
+        _ => None,
+    }
+}
+
 /// What a record of a topic looks like to a query.
 pub(crate) fn schema(include_headers: bool) -> SchemaRef {
     let mut fields = vec![
@@ -91,6 +105,17 @@ pub(crate) fn options(written: &[(String, String, Span)], span: Span) -> Result<
             .help("keep one of subscribe, subscribePattern and assign")
             .into(),
         ),
+    }
+    for topic in options.get("subscribe").into_iter().flat_map(|topics| topics.split(',')).map(str::trim) {
+        // Kafka's own topics are read, but not written to.
+        if let Some(fault) = topic_fault(topic.trim_start_matches("__")) {
+            let error = Diagnostic::at(
+                place["subscribe"],
+                "INVALID_OPTION",
+                format!("`subscribe` names no topic with '{topic}': {fault}"),
+            );
+            errors.append(error.help("subscribe = 'topic', or several with commas between").into());
+        }
     }
     for key in ["maxoffsetspertrigger", "minoffsetspertrigger", "startingtimestamp", "minpartitions"] {
         if let Some(value) = options.get(key).filter(|value| value.parse::<u64>().is_err()) {

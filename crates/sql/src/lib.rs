@@ -21,7 +21,8 @@ mod spark_names;
 mod spec;
 mod statement;
 
-pub use error::{Diagnostic, ProjectError};
+pub use error::{Diagnostic, Report};
+pub use kafka::topic_fault;
 pub use pipeline::{FileFormat, Flow, Origin, Pipeline, Relation, RelationKind, Table, TableKind, relations_of};
 pub use project::{EMBEDDED_BOOTSTRAP, Environment, Project};
 pub use source::Span;

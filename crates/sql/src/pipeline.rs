@@ -10,6 +10,8 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 
+use crate::error::Report;
+
 /// A project's queries, checked and planned.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
@@ -21,6 +23,10 @@ pub struct Pipeline {
     pub tables: Vec<Table>,
     /// Queries that append to streaming tables, in dependency order.
     pub flows: Vec<Flow>,
+    /// Where each key of `configuration` was set.
+    pub settings_at: BTreeMap<String, Origin>,
+    /// What runs, but hardly as it was meant.
+    pub warnings: Report,
 }
 
 /// A table of the pipeline.

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use millstream_functions::Session;
 use millstream_functions::time::Zone;
 
-use crate::error::{Diagnostic, Errors, ProjectError, Result, nearest};
+use crate::error::{Diagnostic, Errors, Report, Result, nearest};
 use crate::functions::Functions;
 use crate::graph::Graph;
 use crate::lex::tokenize;
 use crate::pipeline::Pipeline;
-use crate::settings::check_configuration;
-use crate::source::{Files, replace_variables, split_statements};
+use crate::settings::{TIME_ZONE, check_configuration};
+use crate::source::{Files, Span, replace_variables, split_statements};
 use crate::spec;
 use crate::statement::{Statement, parse_statement};
 
@@ -51,19 +51,20 @@ pub struct Project;
 
 impl Project {
     /// Reads and checks the whole project. Nothing is run; files are read, none is written. The error holds everything that is wrong.
-    pub fn load(dir: &Path, environment: &Environment) -> Result<Pipeline, ProjectError> {
+    pub fn load(dir: &Path, environment: &Environment) -> Result<Pipeline, Report> {
         let mut files = Files::default();
         match load(dir, environment, &mut files) {
-            Ok(pipeline) => Ok(pipeline),
-            Err(errors) => Err(ProjectError::new(errors.0, Arc::new(files))),
+            Ok((pipeline, warnings)) => Ok(Pipeline { warnings: Report::new(warnings.0, Arc::new(files)), ..pipeline }),
+            Err(errors) => Err(Report::new(errors.0, Arc::new(files))),
         }
     }
 }
 
-fn load(dir: &Path, environment: &Environment, files: &mut Files) -> Result<Pipeline> {
-    let spec = spec::read(dir, files)?;
-    let mut errors = Errors::default();
-    let mut reader = Reader { files, environment, configuration: spec.configuration.clone(), graph: Graph::default() };
+fn load(dir: &Path, environment: &Environment, files: &mut Files) -> Result<(Pipeline, Errors)> {
+    let mut spec = spec::read(dir, files)?;
+    let mut errors = std::mem::take(&mut spec.warnings);
+    let (configuration, places) = (spec.configuration.clone(), spec.places.clone());
+    let mut reader = Reader { files, environment, configuration, places, graph: Graph::default() };
     let sources = dir.join("sources.sql");
     if sources.is_file() {
         errors.append(reader.file(dir, &sources, true));
@@ -76,35 +77,45 @@ fn load(dir: &Path, environment: &Environment, files: &mut Files) -> Result<Pipe
         }
         Err(error) => errors.append(error),
     }
-    let Reader { configuration, graph, .. } = reader;
-    let session = session(&configuration).map_err(|error| errors.append(error.into())).unwrap_or_default();
+    let Reader { configuration, places, graph, .. } = reader;
+    let session = session(&configuration, &places).map_err(|error| errors.append(error.into())).unwrap_or_default();
     let functions =
         Functions::new(session).map_err(|error| Diagnostic::nowhere("INTERNAL_ERROR", error.to_string()))?;
-    let (tables, flows) = graph.plan(&functions, files, &mut errors);
-    if !errors.0.is_empty() {
+    let (tables, flows) = graph.plan(&functions, files, dir, &mut errors);
+    if errors.stop() {
         return Err(errors);
     }
-    Ok(Pipeline { name: spec.name, configuration, tables, flows })
+    let settings_at = places.into_iter().map(|(key, place)| (key, files.origin(place))).collect();
+    let warnings = Report::default();
+    let pipeline = Pipeline { name: spec.name, configuration, tables, flows, settings_at, warnings };
+    Ok((pipeline, errors))
 }
 
-fn session(configuration: &BTreeMap<String, String>) -> std::result::Result<Session, Diagnostic> {
-    match configuration.get("spark.sql.session.timeZone") {
-        None => Ok(Session::default()),
-        Some(zone) => match Zone::parse(zone) {
-            Some(zone) => Ok(Session::new(zone)),
-            None => Err(Diagnostic::nowhere(
-                "INVALID_TIMEZONE",
-                format!("spark.sql.session.timeZone: there is no time zone {zone}"),
-            )
-            .help("UTC, Europe/Berlin, +02:00")),
-        },
+fn session(
+    configuration: &BTreeMap<String, String>,
+    places: &BTreeMap<String, Span>,
+) -> std::result::Result<Session, Diagnostic> {
+    let Some(name) = configuration.get(TIME_ZONE) else { return Ok(Session::default()) };
+    if let Some(zone) = Zone::parse(name) {
+        return Ok(Session::new(zone));
     }
+    let message = format!("there is no time zone `{name}`");
+    let error = places.get(TIME_ZONE).map_or_else(
+        || Diagnostic::nowhere("INVALID_TIMEZONE", message.clone()),
+        |place| Diagnostic::at(*place, "INVALID_TIMEZONE", message.clone()),
+    );
+    Err(match Zone::nearest(name) {
+        Some(near) => error.help(format!("did you mean {near}?")),
+        None => error.help("UTC, Europe/Berlin, +02:00"),
+    })
 }
 
 struct Reader<'a> {
     files: &'a mut Files,
     environment: &'a Environment,
     configuration: BTreeMap<String, String>,
+    /// Where each key of `configuration` was set last.
+    places: BTreeMap<String, Span>,
     graph: Graph,
 }
 
@@ -124,6 +135,7 @@ impl Reader<'_> {
             match self.statement(span, in_sources) {
                 Ok(Statement::Set { key, value }) => {
                     errors.append(check_configuration(&key, span).err().unwrap_or_default());
+                    self.places.insert(key.clone(), span);
                     self.configuration.insert(key, value);
                 }
                 Ok(statement) => errors.append(self.graph.add(statement, span).err().unwrap_or_default()),
@@ -136,7 +148,7 @@ impl Reader<'_> {
         errors
     }
 
-    fn statement(&self, span: crate::source::Span, in_sources: bool) -> Result<Statement> {
+    fn statement(&self, span: Span, in_sources: bool) -> Result<Statement> {
         let replaced = replace_variables(self.files, span, |name| self.variable(name))?;
         let tokens = tokenize(&replaced)?;
         parse_statement(tokens, &replaced.text, span, in_sources)

@@ -1,7 +1,18 @@
 //! Names of Millstream's own settings, so that a misspelt one is told of. Spark keeps any key, so all others pass.
 
-use crate::error::{Diagnostic, Result, nearest};
+use crate::error::{Diagnostic, Result, edits, nearest};
 use crate::source::Span;
+
+/// Spark's key for the time zone of texts.
+pub(crate) const TIME_ZONE: &str = "spark.sql.session.timeZone";
+
+/// Keys of Spark's that mean something here, in `configuration`, SET and, but for the time zone, TBLPROPERTIES.
+const SPARKS: &[&str] = &[
+    TIME_ZONE,
+    "mapreduce.output.fileoutputformat.compress",
+    "mapreduce.output.fileoutputformat.compress.codec",
+    "spark.sql.parquet.compression.codec",
+];
 
 /// Keys of `configuration` and of SET, without the prefix.
 const CONFIGURATION: &[&str] = &["csv.header", "dead.letters", "idle", "lake", "on.error", "trigger"];
@@ -22,7 +33,41 @@ const PLANNED: &[(&str, &str)] = &[
 
 /// What a key of `configuration` or SET has to be, if it begins as ours do.
 pub(crate) fn check_configuration(key: &str, span: Span) -> Result<()> {
-    check(key, span, "setting", CONFIGURATION, PROPERTIES, "a property of a table: TBLPROPERTIES")
+    check(key, span, "setting", CONFIGURATION, PROPERTIES, "a property of a table: TBLPROPERTIES")?;
+    match misspelt(key, CONFIGURATION) {
+        Some(meant) => Err(Diagnostic::at(span, "UNKNOWN_SETTING", format!("the setting `{key}` does nothing"))
+            .warning()
+            .label("kept, as Spark does")
+            .help(format!("did you mean `{meant}`?"))
+            .into()),
+        None => Ok(()),
+    }
+}
+
+/// A property of a table that means nothing, although it looks as if: Spark and people keep notes there, which pass.
+pub(crate) fn doubtful_property(key: &str, span: Span) -> Option<Diagnostic> {
+    let as_option = |known: &&&str| known.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(key));
+    let meant = misspelt(key, PROPERTIES).or_else(|| PROPERTIES.iter().find(as_option).map(|name| ours(name)))?;
+    if meant == TIME_ZONE {
+        return None;
+    }
+    let warning = Diagnostic::at(span, "UNKNOWN_PROPERTY", format!("the property `{key}` does nothing")).warning();
+    Some(warning.label("kept as a note").help(format!("did you mean '{meant}'?")))
+}
+
+fn ours(name: &str) -> String {
+    format!("millstream.{name}")
+}
+
+/// The key that differs from this one by its case or a slip of the pen.
+fn misspelt(key: &str, names: &[&str]) -> Option<String> {
+    let known: Vec<String> =
+        names.iter().map(|name| ours(name)).chain(SPARKS.iter().map(|key| key.to_string())).collect();
+    if known.iter().any(|known| known == key) {
+        return None;
+    }
+    let lower = key.to_lowercase();
+    known.into_iter().find(|known| edits(&lower, &known.to_lowercase()) <= 2)
 }
 
 /// What a key of TBLPROPERTIES has to be, if it begins as ours do.

@@ -1,7 +1,7 @@
 //! Names of Spark's built-in functions: what DataFusion has besides them is left out, so that a query that runs here runs on Spark.
 
 /// Scalar functions and aggregates of Spark 4, in alphabetical order. Missing are those that DataFusion has with another meaning: arrays_zip
-/// (names of fields), random, to_char and unbase64 (what is not of the alphabet).
+/// (names of fields), random, to_char, percentile_cont (which wants WITHIN GROUP) and unbase64 (what is not of the alphabet).
 pub(crate) const SPARK_FUNCTIONS: &[&str] = &[
     "abs",
     "acos",
@@ -203,7 +203,6 @@ pub(crate) const SPARK_FUNCTIONS: &[&str] = &[
     "percent_rank",
     "percentile",
     "percentile_approx",
-    "percentile_cont",
     "pi",
     "pmod",
     "position",

@@ -19,6 +19,9 @@ const KEYS: &[&str] = &["name", "storage", "libraries", "configuration", "catalo
 pub(crate) struct Spec {
     pub name: String,
     pub configuration: BTreeMap<String, String>,
+    /// Where each of its keys stands.
+    pub places: BTreeMap<String, Span>,
+    pub warnings: Errors,
     /// Globs below the project, each with its place.
     pub libraries: Vec<(String, Span)>,
 }
@@ -87,7 +90,11 @@ fn parse(file: usize, text: &str) -> Result<Spec> {
     };
     let configuration = configuration(&spec, &places, &mut errors);
     let libraries = libraries(&spec, &places, &mut errors);
-    if errors.0.is_empty() { Ok(Spec { name, configuration, libraries }) } else { Err(errors) }
+    if errors.stop() {
+        return Err(errors);
+    }
+    let places = configuration.keys().map(|key| (key.clone(), places.key(key))).collect();
+    Ok(Spec { name, configuration, places, warnings: errors, libraries })
 }
 
 fn configuration(spec: &Map<String, Value>, places: &Places<'_>, errors: &mut Errors) -> BTreeMap<String, String> {

@@ -41,7 +41,8 @@ pub(crate) struct TableStatement {
     pub format: FileFormat,
     pub partitioned_by: Vec<Name>,
     pub comment: Option<String>,
-    pub properties: BTreeMap<String, String>,
+    /// TBLPROPERTIES, each value with the place of its key.
+    pub properties: BTreeMap<String, (String, Span)>,
     pub query: Option<ParsedQuery>,
 }
 
@@ -53,6 +54,7 @@ pub(crate) struct SourceTable {
     pub format: FileFormat,
     pub options: BTreeMap<String, String>,
     pub location: String,
+    pub location_span: Span,
 }
 
 /// A name and its place. Only the last part of `catalog.database.name` counts.
@@ -79,6 +81,8 @@ pub(crate) fn parse_statement(
 ) -> Result<Statement> {
     let mut words = Words { tokens: tokens.into(), after: Span { start: span.end, ..span }, start: span };
     let first = words.span();
+    words.check_end()?;
+    words.check_parentheses()?;
     if words.eat("SET") {
         return words.set(text);
     }
@@ -188,6 +192,56 @@ impl Words {
         }
     }
 
+    /// Statements that run into each other: another one begins where this one does not end.
+    fn check_end(&self) -> Result<()> {
+        let kinds = ["STREAMING", "MATERIALIZED", "TEMPORARY", "TEMP", "VIEW", "FLOW"];
+        let next = (1..self.tokens.len()).find(|&at| {
+            let kind = self.tokens.get(at + 1);
+            is_word(self.tokens.get(at), "CREATE") && kinds.iter().any(|word| is_word(kind, word))
+        });
+        let Some(span) = next.and_then(|at| place(self.tokens[at].span)) else { return Ok(()) };
+        Err(Diagnostic::at(span, "PARSE_SYNTAX_ERROR", "the statement before this one has no end")
+            .label("begins another statement")
+            .help("write `;` between them")
+            .into())
+    }
+
+    /// The grammar gives up at some other word, so that parentheses are counted first. One that stays open is blamed at the first word that
+    /// cannot stand in it.
+    fn check_parentheses(&self) -> Result<()> {
+        let mut open: Vec<(usize, Span, bool)> = Vec::new();
+        let mut blamed = None;
+        for (at, token) in self.tokens.iter().enumerate() {
+            let span = place(token.span).unwrap_or(self.start);
+            match &token.token {
+                Token::LParen => {
+                    let next = self.tokens.get(at + 1);
+                    let query = ["SELECT", "WITH", "FROM", "VALUES"].iter().any(|word| is_word(next, word))
+                        || next.is_some_and(|next| next.token == Token::LParen);
+                    let before = at.checked_sub(1).and_then(|before| self.tokens.get(before));
+                    let takes_from = ["EXTRACT", "TRIM", "SUBSTRING"].iter().any(|word| is_word(before, word));
+                    open.push((at, span, query || takes_from));
+                }
+                Token::RParen if open.pop().is_none() => {
+                    let error = Diagnostic::at(span, "PARSE_SYNTAX_ERROR", "this `)` closes nothing");
+                    return Err(error.label("no `(` before it is open").help("take it out").into());
+                }
+                _ if blamed.is_none() && ["FROM", "WHERE", "GROUP"].iter().any(|word| is_word(Some(token), word)) => {
+                    blamed = open.last().filter(|(.., query)| !query).map(|(at, span, _)| (*at, *span));
+                }
+                _ => {}
+            }
+        }
+        let Some((at, span)) = blamed.or(open.last().map(|(at, span, _)| (*at, *span))).filter(|_| !open.is_empty())
+        else {
+            return Ok(());
+        };
+        let name = at.checked_sub(1).and_then(|before| ident(&self.tokens[before]));
+        let start = name.and_then(|name| place(name.span)).filter(|name| name.end == span.start).unwrap_or(span);
+        let error = Diagnostic::at(start.to(span), "PARSE_SYNTAX_ERROR", "this `(` is not closed");
+        Err(error.label("opened here").help("write its `)`").into())
+    }
+
     fn set(mut self, text: &str) -> Result<Statement> {
         if self.eat("CATALOG") {
             self.name("the name of a catalog")?;
@@ -255,11 +309,11 @@ impl Words {
                 let pairs = key_values(&mut self.tokens, self.after)?;
                 for (key, value, span) in pairs {
                     check_property(&key, span)?;
-                    table.properties.insert(key, value);
+                    table.properties.insert(key, (value, span));
                 }
             } else if self.eat("OPTIONS") || self.eat("LOCATION") {
                 return Err(unsupported(clause, "a pipeline's table has no OPTIONS and no LOCATION")
-                    .help("its files are written to lake/NAME of the project; settings belong in TBLPROPERTIES")
+                    .help("its files are written to lake/NAME of the project; settings are TBLPROPERTIES: 'millstream.csv.header' = 'true', 'mapreduce.output.fileoutputformat.compress.codec', 'spark.sql.parquet.compression.codec'")
                     .into());
             } else if self.eat_all(&["CLUSTER", "BY"]) {
                 return Err(unsupported(clause, "CLUSTER BY needs a table format that clusters")
@@ -316,6 +370,7 @@ impl Words {
             format: FileFormat::Parquet,
             options: BTreeMap::new(),
             location: String::new(),
+            location_span: self.start,
         };
         if self.tokens.front().is_some_and(|token| token.token == Token::LParen) {
             table.columns = Some(self.columns()?.0);
@@ -336,6 +391,7 @@ impl Words {
                     table.options.insert(key.to_ascii_lowercase(), value);
                 }
             } else if self.eat("LOCATION") {
+                table.location_span = self.span();
                 table.location = self.string("a path in quotes")?;
             } else if self.eat("COMMENT") {
                 self.string("a comment in quotes")?;
@@ -477,6 +533,20 @@ impl Words {
         let object =
             self.tokens.front().and_then(ident).map(|ident| ident.value.to_ascii_uppercase()).unwrap_or_default();
         let span = first.to(self.span());
+        let second = ["STREAMING", "MATERIALIZED", "TEMPORARY", "TEMP"].into_iter().find(|word| *word == object);
+        if let Some(word) = second {
+            let wanted = match word {
+                "STREAMING" => "TABLE",
+                _ => "VIEW",
+            };
+            let found = self.tokens.get(1).map_or("the end".to_string(), |token| format!("`{}`", token.token));
+            let at = self.tokens.get(1).and_then(|token| place(token.span)).unwrap_or(self.after);
+            let message = format!("expected {wanted} after CREATE {word}, found {found}");
+            return Diagnostic::at(at, "PARSE_SYNTAX_ERROR", message)
+                .label("here")
+                .help(format!("write CREATE {word} {wanted} name …"))
+                .into();
+        }
         let help = match object.as_str() {
             "TABLE" | "EXTERNAL" => {
                 "CREATE STREAMING TABLE or CREATE MATERIALIZED VIEW makes a table; files that are there already are declared in sources.sql"

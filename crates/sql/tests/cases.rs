@@ -14,7 +14,7 @@ use millstream_sql::{Environment, Pipeline, Project, TableKind};
 const SPEC: &str =
     "name: cases\nstorage: file:///tmp/cases\nlibraries:\n  - glob:\n      include: transformations/**\n";
 
-fn load(name: &str, text: &str) -> Result<Pipeline, millstream_sql::ProjectError> {
+fn load(name: &str, text: &str) -> Result<Pipeline, millstream_sql::Report> {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut files = vec![
         ("spark-pipeline.yml".to_string(), SPEC.to_string()),
@@ -63,6 +63,9 @@ fn describe(pipeline: &Pipeline) -> String {
                 writeln!(out, "  parses {fields}").expect("text");
             }
         }
+    }
+    if !pipeline.warnings.diagnostics.is_empty() {
+        writeln!(out, "\n{}", pipeline.warnings).expect("text");
     }
     out
 }

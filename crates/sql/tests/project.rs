@@ -1,13 +1,13 @@
 //! What surrounds the queries of a project: its specification, its variables, what tells one query from another.
 
-use millstream_sql::{EMBEDDED_BOOTSTRAP, Environment, Pipeline, Project, ProjectError, RelationKind};
+use millstream_sql::{EMBEDDED_BOOTSTRAP, Environment, Pipeline, Project, RelationKind, Report};
 
 const SPEC: &str = "name: p\nstorage: file:///tmp/p\nlibraries:\n  - glob:\n      include: transformations/**\n";
 const COUNTS: &str = "CREATE STREAMING TABLE counts USING csv AS SELECT window.start AS start, count(*) AS n
   FROM STREAM kafka WITH ('kafka.bootstrap.servers' = '${env:KAFKA_BOOTSTRAP}', subscribe = 'a') WATERMARK timestamp DELAY OF INTERVAL 1 MINUTE
   GROUP BY window(timestamp, '5 minutes')";
 
-fn load(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Pipeline, ProjectError> {
+fn load(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Pipeline, Report> {
     let dir = tempfile::tempdir().expect("a temporary folder");
     for (name, text) in files {
         let path = dir.path().join(name);
@@ -103,7 +103,7 @@ fn settings_of_the_specification_and_of_set_are_the_configuration() {
     let spec = spec.replace("Europe/Berlin", "Mars/Olympus");
     assert!(
         message(&[("spark-pipeline.yml", &spec), ("transformations/a.sql", &sql)])
-            .contains("no time zone Mars/Olympus")
+            .contains("no time zone `Mars/Olympus`")
     );
 }
 
@@ -129,4 +129,37 @@ fn the_examples_load() {
         }
     }
     assert!(!loaded.is_empty());
+}
+
+#[test]
+fn a_time_zone_that_does_not_exist_is_shown_where_it_is_set() {
+    let spec = format!("{SPEC}configuration:\n  spark.sql.session.timeZone: Europe/Berln\n");
+    let report = message(&[("spark-pipeline.yml", &spec), ("transformations/a.sql", COUNTS)]);
+    assert!(report.contains("spark-pipeline.yml:7:3"), "{report}");
+    assert!(report.contains("did you mean Europe/Berlin?"), "{report}");
+}
+
+#[test]
+fn a_setting_of_another_case_is_kept_with_a_warning() {
+    let spec =
+        format!("{SPEC}configuration:\n  spark.sql.session.timezone: Europe/Berlin\n  spark.executor.memory: 2g\n");
+    let pipeline = load(&[("spark-pipeline.yml", &spec), ("transformations/a.sql", COUNTS)], &[]).expect("it runs");
+    let warnings = pipeline.warnings.to_string();
+    assert_eq!(pipeline.warnings.diagnostics.len(), 1, "{warnings}");
+    assert!(warnings.starts_with("warning[UNKNOWN_SETTING]"), "{warnings}");
+    assert!(
+        warnings.contains("spark-pipeline.yml:7:3") && warnings.contains("`spark.sql.session.timeZone`"),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn a_file_that_does_not_read_is_all_that_is_told() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    std::fs::create_dir(dir.path().join("transformations")).expect("folders are made");
+    std::fs::write(dir.path().join("spark-pipeline.yml"), SPEC).expect("files are written");
+    std::fs::write(dir.path().join("transformations/a.sql"), b"\xff\xfe").expect("files are written");
+    let report = Project::load(dir.path(), &Environment::default()).expect_err("it does not read");
+    let classes: Vec<&str> = report.diagnostics.iter().map(|diagnostic| diagnostic.class).collect();
+    assert_eq!(classes, ["UNREADABLE_FILE"]);
 }

@@ -191,7 +191,14 @@ fn pipeline(format: FileFormat) -> Pipeline {
         sql: String::new(),
         origin: millstream_sql::Origin { file: "a.sql".into(), line: 1 },
     };
-    Pipeline { name: "p".into(), configuration: BTreeMap::new(), tables: vec![table], flows: vec![] }
+    Pipeline {
+        name: "p".into(),
+        configuration: BTreeMap::new(),
+        tables: vec![table],
+        flows: vec![],
+        settings_at: Default::default(),
+        warnings: Default::default(),
+    }
 }
 
 async fn rows(statics: &Statics, kind: RelationKind, columns: &[&str]) -> RecordBatch {

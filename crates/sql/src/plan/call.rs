@@ -50,13 +50,65 @@ fn spark_type(found: &DataType) -> Option<DataType> {
     })
 }
 
-/// Functions that turn one row into many; they stand in the select list or behind LATERAL VIEW.
-pub(super) fn is_generator(name: &str) -> bool {
-    matches!(
+/// The pattern of a call that reads or writes times, if it is written out.
+fn written_pattern<'a>(name: &str, args: &'a [Expr]) -> Option<&'a str> {
+    let takes_one = matches!(
         name,
-        "explode" | "explode_outer" | "posexplode" | "posexplode_outer" | "inline" | "inline_outer" | "stack"
-    )
+        "to_timestamp"
+            | "to_timestamp_ltz"
+            | "to_timestamp_ntz"
+            | "try_to_timestamp"
+            | "to_date"
+            | "try_to_date"
+            | "unix_timestamp"
+            | "to_unix_timestamp"
+            | "date_format"
+            | "from_unixtime"
+    );
+    match args.get(1) {
+        Some(Expr::Literal(ScalarValue::Utf8(Some(pattern)), _)) if takes_one => Some(pattern),
+        _ => None,
+    }
 }
+
+/// Functions that turn one row into many; they stand in the select list or behind LATERAL VIEW.
+pub(crate) const GENERATORS: [&str; 7] =
+    ["explode", "explode_outer", "posexplode", "posexplode_outer", "inline", "inline_outer", "stack"];
+
+pub(super) fn is_generator(name: &str) -> bool {
+    GENERATORS.contains(&name)
+}
+
+/// Functions that stand in no registry: [`ExprPlanner::call_at`] makes other expressions of them.
+#[cfg(test)]
+pub(crate) const PLANNED_FUNCTIONS: [&str; 26] = [
+    "bigint",
+    "binary",
+    "boolean",
+    "date",
+    "decimal",
+    "double",
+    "equal_null",
+    "float",
+    "if",
+    "iff",
+    "ifnull",
+    "int",
+    "isnotnull",
+    "isnull",
+    "not",
+    "nullifzero",
+    "nvl",
+    "nvl2",
+    "positive",
+    "smallint",
+    "string",
+    "struct",
+    "timestamp",
+    "tinyint",
+    "typeof",
+    "zeroifnull",
+];
 
 /// The last part of a function's name, in lower case.
 pub(super) fn function_name(function: &Function) -> String {
@@ -281,6 +333,11 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
                     // Schema and options are looked at here, where their place is known.
                     parse.resolve(&args).map_err(|error| refused(&error, span))?;
                 }
+                if let Some(doubt) = written_pattern(name, &args).and_then(millstream_functions::time::doubt) {
+                    let message = format!("{name}: {}", doubt.what);
+                    let warning = Diagnostic::at(name_span.to(span), "DOUBTFUL_DATETIME_PATTERN", message).warning();
+                    self.planner.catalog.warn(warning.help(doubt.remedy));
+                }
                 self.checked(ScalarUDF::call(udf, args.clone()), name, &args, name_span, span)
             }
             None => Err(self.unknown(name, name_span).into()),
@@ -294,12 +351,17 @@ impl<'p, 'q> ExprPlanner<'p, 'q> {
             "session_window" => Diagnostic::at(span, "UNSUPPORTED_FEATURE", "session_window is not supported yet")
                 .label("not yet")
                 .help("window(ts, '10 minutes') cuts time into fixed windows"),
+            "percentile" | "percentile_approx" | "approx_percentile" | "percentile_cont" | "percentile_disc" => {
+                Diagnostic::at(span, "UNSUPPORTED_FEATURE", format!("{name} is not supported yet"))
+                    .label("not yet")
+                    .help("median(x), or the share of rows above a bound: avg(if(x > 500, 1, 0))")
+            }
             _ if self.planner.functions.window(name).is_some() => {
                 error.help(format!("{name} needs OVER (…), in a materialized view"))
             }
             _ => match self.planner.functions.nearest(name) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error.help("millstream knows the functions of Spark that its documentation lists"),
+                None => error.help("docs/functions.md lists the functions of Spark that run here"),
             },
         }
     }

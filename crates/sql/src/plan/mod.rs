@@ -31,6 +31,8 @@ use crate::relations::Clauses;
 use crate::source::Span;
 use crate::statement::ParsedQuery;
 
+#[cfg(test)]
+pub(crate) use call::{GENERATORS, PLANNED_FUNCTIONS};
 pub(crate) use scope::{Scope, fresh_name};
 
 /// What a name in FROM stands for.
@@ -50,6 +52,8 @@ pub(crate) trait Catalog {
     fn lookup(&self, name: &str, span: Span) -> Result<Option<Dataset>>;
     /// Files at a path, as `` csv.`/dir` `` names them.
     fn path(&self, format: &str, path: &str, span: Span) -> Result<Dataset>;
+    /// Takes note of what runs, but hardly as it was meant.
+    fn warn(&self, warning: Diagnostic);
     /// All names, for suggestions.
     fn names(&self) -> Vec<String>;
 }
