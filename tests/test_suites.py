@@ -113,7 +113,7 @@ LIBRDKAFKA = """
 GROUPS = "0018 0019 0022 0029 0030 0050 0056 0059 0099 0102 0112 0130 0140".split()
 GROUPS_SOAK = GROUPS + "0026 0033 0051 0061 0069 0122".split()
 # The sub tests of 0081_admin that are run, in the long form: those whose name holds one of these.
-ADMIN = ["Topics", "Partitions", "DeleteRecords", "DeleteGroups", "Consumer", "Cluster", "ListOffsets", "Acl"]
+ADMIN = ["Topics", "Partitions", "DeleteRecords", "DeleteGroups", "ListConsumerGroups", "ConsumerGroupOffsets", "Cluster", "ListOffsets", "Acl"]
 # As librdkafka's own brokers are configured.
 LIBRDKAFKA_BROKER = [
     "num.partitions=4", "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "allow.everyone.if.no.acl.found=true",
