@@ -150,3 +150,98 @@ def test_errors_of_the_command_line_say_what_to_do(server, tmp_path):
 def test_shells_learn_the_verbs():
     for shell in ("bash", "zsh", "fish"):
         assert "consume" in millstream.run("completions", shell).stdout
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def test_a_reader_that_goes_away_ends_nothing(tmp_path):
+    import time
+
+    def unread(*args):
+        process = subprocess.Popen([millstream.BINARY, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.close()
+        return process
+
+    for args in (("init", tmp_path / "rides"), ("dry-run", tmp_path / "rides"), ("run", tmp_path / "rides"), ("completions", "bash")):
+        done = unread(*args)
+        assert (done.wait(60), done.stderr.read()) == (0, b""), args
+    http = f"127.0.0.1:{free_port()}"
+    up = unread("up", tmp_path / "rides", "--kafka", "127.0.0.1:0", "--http", http)
+    up.stderr.close()
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://{http}/ready", timeout=5) as answer:
+                assert answer.status == 200
+                break
+        except OSError:
+            assert up.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+    up.terminate()
+    assert up.wait(30) == 0
+
+
+def test_a_cluster_that_is_not_there_is_named_once_and_can_be_stopped(tmp_path):
+    import os
+    import time
+
+    millstream.run("init", tmp_path / "rides")
+    address = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen([millstream.BINARY, "run", tmp_path / "rides"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "KAFKA_BOOTSTRAP": address})
+    assert process.stdout.readline() == f"reads visits from {address}  (KAFKA_BOOTSTRAP)\n"
+    first = process.stderr.readline()
+    assert f"no broker at {address} (Connection refused)" in first
+    time.sleep(2)
+    process.terminate()
+    asked = time.monotonic()
+    assert process.wait(10) == 1 and time.monotonic() - asked < 2
+    assert len(process.stderr.read().splitlines()) <= 2
+
+
+def test_what_is_open_to_the_network_is_said(server, tmp_path):
+    shut = server("broker", "--data", tmp_path / "shut")
+    assert "open to the network" not in shut.log.read_text()
+    wide = server("broker", "--data", tmp_path / "wide", kafka="0.0.0.0:0", http="0.0.0.0:0")
+    millstream.run("topics", "list", "-b", f"127.0.0.1:{wide.kafka.rsplit(':', 1)[1]}")
+    lines = [line.split() for line in wide.log.read_text().splitlines() if "network without a log-in" in line]
+    assert [line[:2] for line in lines] == [["open", "kafka"], ["open", "page"]]
+
+
+def test_a_run_without_records_tells_where_feeds_run(tmp_path):
+    millstream.run("init", tmp_path / "rides")
+    assert "run under `millstream up" in millstream.run("run", tmp_path / "rides").stdout
+
+
+def test_a_table_that_is_not_there_is_refused_before_anything_is_made(tmp_path):
+    millstream.run("init", tmp_path / "rides")
+    for verb in ("up", "run"):
+        done = millstream.run(verb, tmp_path / "rides", "--full-refresh", "nosuch", check=False)
+        assert (done.returncode, done.stdout) == (1, "") and "page_visits" in done.stderr
+    assert not (tmp_path / "rides" / ".millstream").exists()
+
+
+def test_produce_says_what_refuses_it_and_stops_when_told(server, tmp_path):
+    broker = server("broker", "--data", tmp_path / "data")
+    process = subprocess.Popen([millstream.BINARY, "produce", "t", "--create", "-b", broker.kafka], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdin.write("1\n")
+    process.stdin.flush()
+    import time
+
+    deadline = time.monotonic() + 20
+    while millstream.run("consume", "t", "--format", "raw", "-b", broker.kafka, check=False).stdout != "1\n":
+        assert time.monotonic() < deadline
+    broker.kill()
+    process.stdin.write("2\n")
+    process.stdin.flush()
+    waiting = process.stderr.readline()
+    assert waiting.startswith("waiting, 1 record acknowledged so far: ") and broker.kafka in waiting
+    process.terminate()
+    assert process.wait(5) == 1
+    assert "1 record of 2 acknowledged: stopped before the broker had answered" in process.stderr.read()

@@ -36,11 +36,14 @@ impl Link {
     }
 
     fn fell(&self) {
-        self.down.send_if_modified(|down| {
+        let news = self.down.send_if_modified(|down| {
             let news = down.is_none();
             down.get_or_insert_with(Instant::now);
             news
         });
+        if news {
+            tracing::warn!("waiting: {}", self.nobody());
+        }
     }
 
     /// Nobody was there for longer than is waited.
@@ -55,7 +58,9 @@ impl Link {
 
     /// A request was answered.
     pub fn reached(&self) {
-        self.down.send_if_modified(|down| down.take().is_some());
+        if self.down.send_if_modified(|down| down.take().is_some()) {
+            tracing::warn!("{} answers again", self.bootstrap);
+        }
     }
 
     /// Resolves when no broker is reached any more; at once never, so that somebody who knows that can try.
