@@ -65,10 +65,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Diagnostics begin with `error` themselves.
+/// Diagnostics begin with `error` or, where warnings stand before it, with `warning` themselves.
 fn told(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
-    if text.starts_with("error") { text } else { format!("error: {text}") }
+    if text.starts_with("error") || text.starts_with("warning[") { text } else { format!("error: {text}") }
 }
 
 fn start(cli: Cli) -> Result<()> {
