@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::json::LineDelimitedWriter;
 use futures::StreamExt;
@@ -33,6 +33,7 @@ pub(crate) async fn letters(
                 continue;
             };
             letter.value = original(relation, rows, row);
+            letter.key = key(relation, rows, row);
             let offset = offset(rows, row).or_else(|| from.map(|from| from + i64::from(fault.row)));
             letter.record = offset.and_then(|offset| source.record_of(partition, offset));
         }
@@ -47,27 +48,42 @@ pub(crate) fn letter_of_row(fault: &RowFault, batch: &RecordBatch) -> DeadLetter
 }
 
 fn letter(fault: &RowFault, value: Vec<u8>) -> DeadLetter {
-    DeadLetter { value, error_class: fault.class.clone(), message: fault.message.clone(), record: None }
+    DeadLetter {
+        value,
+        key: None,
+        error_class: fault.class.clone(),
+        message: fault.message.clone(),
+        record: None,
+        kept: !fault.stops,
+    }
 }
 
 /// The bytes that came from outside where the source still has them, or the row as JSON.
 fn original(relation: &Relation, rows: &RecordBatch, row: usize) -> Vec<u8> {
     let whole = matches!(&relation.kind, RelationKind::Kafka(_) | RelationKind::Files { format: FileFormat::Text, .. });
-    if whole && let Some(column) = rows.column_by_name("value") {
-        if column.is_null(row) {
-            return Vec::new();
-        }
-        match column.data_type() {
-            DataType::Binary => return column.as_binary::<i32>().value(row).to_vec(),
-            DataType::LargeBinary => return column.as_binary::<i64>().value(row).to_vec(),
-            DataType::BinaryView => return column.as_binary_view().value(row).to_vec(),
-            DataType::Utf8 => return column.as_string::<i32>().value(row).as_bytes().to_vec(),
-            DataType::LargeUtf8 => return column.as_string::<i64>().value(row).as_bytes().to_vec(),
-            DataType::Utf8View => return column.as_string_view().value(row).as_bytes().to_vec(),
-            _ => {}
-        }
+    match rows.column_by_name("value").filter(|_| whole) {
+        Some(column) if column.is_null(row) => Vec::new(),
+        Some(column) => bytes(column, row).unwrap_or_else(|| row_json(rows, row)),
+        None => row_json(rows, row),
     }
-    row_json(rows, row)
+}
+
+/// The key of a topic's record.
+fn key(relation: &Relation, rows: &RecordBatch, row: usize) -> Option<Vec<u8>> {
+    let column = rows.column_by_name("key").filter(|_| matches!(relation.kind, RelationKind::Kafka(_)))?;
+    column.is_valid(row).then(|| bytes(column, row)).flatten()
+}
+
+fn bytes(column: &ArrayRef, row: usize) -> Option<Vec<u8>> {
+    Some(match column.data_type() {
+        DataType::Binary => column.as_binary::<i32>().value(row).to_vec(),
+        DataType::LargeBinary => column.as_binary::<i64>().value(row).to_vec(),
+        DataType::BinaryView => column.as_binary_view().value(row).to_vec(),
+        DataType::Utf8 => column.as_string::<i32>().value(row).as_bytes().to_vec(),
+        DataType::LargeUtf8 => column.as_string::<i64>().value(row).as_bytes().to_vec(),
+        DataType::Utf8View => column.as_string_view().value(row).as_bytes().to_vec(),
+        _ => return None,
+    })
 }
 
 fn offset(rows: &RecordBatch, row: usize) -> Option<i64> {

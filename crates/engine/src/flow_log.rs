@@ -59,12 +59,16 @@ pub struct Totals {
 pub struct DeadLetter {
     /// The original value, or after an aggregate the row as JSON.
     pub value: Vec<u8>,
+    /// The original key, where the record has one.
+    pub key: Option<Vec<u8>>,
     /// Error class as Spark names it (`CAST_INVALID_INPUT`, `MALFORMED_RECORD`, `EVENT_TIME_IS_NULL`, …).
     pub error_class: String,
     /// What was wrong, for a person.
     pub message: String,
     /// The record to blame, where one is.
     pub record: Option<RecordId>,
+    /// The row went on all the same, as it does in Spark: this is a copy.
+    pub kept: bool,
 }
 
 /// All that one commit makes durable and visible together.

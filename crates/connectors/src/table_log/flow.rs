@@ -213,7 +213,10 @@ impl TableLog {
                             value: record.value.unwrap_or_default().to_vec(),
                             error_class: INVALID_TOPIC.into(),
                             message: reason.clone(),
+                            key: record.key.map(<[u8]>::to_vec),
                             record: None,
+                            // It is in the table: only the delivery is missing.
+                            kept: true,
                         });
                         return Ok(());
                     }
@@ -231,6 +234,7 @@ impl TableLog {
             ("flow", Some(self.options.flow.as_bytes())),
             ("error.class", Some(letter.error_class.as_bytes())),
             ("error.message", Some(letter.message.as_bytes())),
+            ("row.kept", Some(if letter.kept { b"true" } else { b"false" })),
         ];
         let place = letter.record.as_ref().map(|r| (r.topic.clone(), r.partition.to_string(), r.offset.to_string()));
         if let Some((topic, partition, offset)) = &place {
@@ -242,7 +246,7 @@ impl TableLog {
         let record = super::delivery::Outgoing {
             topic,
             partition: None,
-            key: None,
+            key: letter.key.as_deref(),
             value: Some(&letter.value),
             headers: &headers,
         };

@@ -87,7 +87,9 @@ async fn a_commit_is_one_append_of_everything() {
         value: b"bad".to_vec(),
         error_class: "CAST_INVALID_INPUT".into(),
         message: "no number".into(),
+        key: Some(b"k".to_vec()),
         record: Some(RecordId { topic: "in".into(), partition: 2, offset: 7 }),
+        kept: false,
     };
     let all = Commit { late: vec![rows(9, 1)], dead: vec![dead], ..commit(1, vec![rows(0, 5)]) };
     flow.commit(all).await.unwrap();
@@ -107,13 +109,14 @@ async fn a_commit_is_one_append_of_everything() {
     assert_eq!(late[0].1.as_deref(), Some(r#"{"n":9,"unit":"R0"}"#));
     let letter = &records(&log, "p.dead-letters", 0).await[0];
     let headers: Vec<(&str, &str)> = letter.2.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    assert_eq!(letter.1.as_deref(), Some("bad"));
+    assert_eq!((letter.0.as_deref(), letter.1.as_deref()), (Some("k"), Some("bad")));
     assert_eq!(
         headers,
         [
             ("flow", "t"),
             ("error.class", "CAST_INVALID_INPUT"),
             ("error.message", "no number"),
+            ("row.kept", "false"),
             ("source.topic", "in"),
             ("source.partition", "2"),
             ("source.offset", "7"),
@@ -238,7 +241,9 @@ async fn topics_that_are_deleted_meanwhile_are_made_again() {
         value: value.to_vec(),
         error_class: "MALFORMED_RECORD".into(),
         message: "no record".into(),
+        key: None,
         record: None,
+        kept: true,
     };
     let both = |epoch: u64| Commit { dead: vec![dead(b"bad")], ..commit(epoch, vec![rows(epoch as i64 * 10, 10)]) };
     flow.commit(both(1)).await.unwrap();
