@@ -184,6 +184,41 @@ try {
     await phone.context().close();
   });
 
+  if (!withoutProject) {
+    await step('trouble is told, and nothing is called caught up meanwhile', async () => {
+      const state = await (await fetch(new URL('/api/v1/overview', url))).json();
+      const past = await (await fetch(new URL('/api/v1/history', url))).json();
+      const { overview } = state;
+      const [flow, last] = [overview.flows[0], overview.flows.at(-1)];
+      Object.assign(flow, { status: 'failed', lag: null });
+      overview.kafka_address = '0.0.0.0:9092';
+      overview.problems = [
+        { bad: true, section: null, name: null, text: 'The disk of the data folder /data is full' },
+        { bad: true, section: 'flows', name: flow.name, text: 'has stopped: no disk' },
+      ];
+      past.series[`flow.in/${last.name}`] = Array(60).fill(2);
+      past.series[`flow.late/${last.name}`] = Array(60).fill(1.9);
+      past.series[`flow.dead/${last.name}`] = [];
+      const troubled = await (await browser.newContext({ viewport: { width: 1440, height: 1180 } })).newPage();
+      const events = `event: state\ndata: ${JSON.stringify({ ...state, sequence: -1 })}\n\n`;
+      await troubled.route('**/api/v1/history', (route) => route.fulfill({ json: past }));
+      await troubled.route('**/api/v1/events', (route) => route.fulfill({ contentType: 'text/event-stream', body: events }));
+      await troubled.goto(url);
+      await troubled.locator('.notice.bad').nth(1).waitFor();
+      assert.deepEqual(await troubled.locator('.notice.bad').allTextContents(), [
+        'The disk of the data folder /data is full',
+        `${flow.name} has stopped: no disk`,
+      ]);
+      const numbers = await troubled.locator('.kpis').textContent();
+      assert.ok(numbers.includes('stopped') && !numbers.includes('caught up'), numbers);
+      const losses = await troubled.locator('.notice.waits').allTextContents();
+      assert.ok(losses.length === 1 && losses[0].includes(`${last.name} dropped 114 of 120 rows`), `${losses}`);
+      assert.ok((await troubled.locator('.status').textContent()).includes(`${new URL(url).hostname}:9092`));
+      await troubled.screenshot({ path: named('trouble') });
+      await troubled.context().close();
+    });
+  }
+
   await step('who asks for stillness gets it', async () => {
     const calm = await open({ viewport: { width: 1200, height: 900 }, reducedMotion: 'reduce' });
     await calm.locator('.kpis, .steps').first().waitFor();

@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use millstream_console::{
-    Backend, BackendError, Column, ConsoleOptions, FlowInfo, FlowStatus, Overview, Record, Rows, StepInfo, TableInfo,
-    TopicInfo,
+    Backend, BackendError, Column, ConsoleOptions, FlowInfo, FlowStatus, Overview, Problem, Record, Rows, StepInfo,
+    TableInfo, TopicInfo,
 };
 use serde_json::{Value, json};
 
@@ -38,6 +38,7 @@ const STATIONS: [&str; 24] = [
     "ASTORIA DITMARS",
 ];
 /// Event time that passes in a second.
+const FULL: &str = "the disk of turnstiles/.millstream is full (12 KiB free); free some space, it goes on by itself";
 const SPEED: f64 = 1_200.0;
 const WINDOW_MS: i64 = 4 * 3_600_000;
 const BASE_MS: i64 = 1_685_750_400_000;
@@ -329,20 +330,26 @@ impl Backend for Demo {
         decode.dead = state.dead_total;
         let filter = step("filter", "filter", "DESC = 'REGULAR'", "decode", produced - state.dead_total, filtered);
         let mut window = step("window", "aggregate", "4 hours by station", "filter", filtered, state.traffic_total);
-        (window.late, window.watermark_us) = (state.late, watermark_us);
+        (window.late, window.watermark_wall_ms) = (state.late, watermark_us.map(|us| us / 1000));
         (window.state_rows, window.state_bytes) = (379 * 2, 379 * 2 * 88);
+        if waiting {
+            let text = format!("waits: {FULL}");
+            let (section, name) = (Some("flows".to_owned()), Some("station_traffic".to_owned()));
+            overview.problems.push(Problem { bad: false, section, name, text });
+        }
         overview.flows.push(FlowInfo {
             name: "station_traffic".to_owned(),
             target: "station_traffic".to_owned(),
             status: if waiting { FlowStatus::Waiting } else { FlowStatus::Running },
-            waiting: waiting.then(|| "the disk of turnstiles/.millstream is full (12 KiB free); free some space, it goes on by itself".to_owned()),
+            waiting: waiting.then(|| FULL.to_owned()),
             epoch: produced / 30,
             rows_in: produced,
             rows_out: state.traffic_total,
             late: state.late,
             dead: state.dead_total,
-            lag: Some(if waiting { 48_211 } else { produced % 17 }),
+            lag: (!waiting).then_some(produced % 17),
             watermark_us,
+            watermark_wall_ms: watermark_us.map(|us| us / 1000),
             state_rows: window.state_rows,
             state_bytes: window.state_bytes,
             steps: vec![decode.clone(), filter.clone(), window.clone()],
@@ -358,7 +365,7 @@ impl Backend for Demo {
             produced - state.dead_total,
             state.fives_total,
         );
-        (window.late, window.watermark_us) = (state.late / 3, watermark_us);
+        (window.late, window.watermark_wall_ms) = (state.late / 3, watermark_us.map(|us| us / 1000));
         (window.state_rows, window.state_bytes) = (5_026 + produced % 900, (5_026 + produced % 900) * 196);
         overview.flows.push(FlowInfo {
             name: "turnstile_5m".to_owned(),
@@ -371,6 +378,7 @@ impl Backend for Demo {
             dead: 0,
             lag: Some(produced % 11),
             watermark_us,
+            watermark_wall_ms: watermark_us.map(|us| us / 1000),
             state_rows: window.state_rows,
             state_bytes: window.state_bytes,
             steps: vec![decode, window],
@@ -465,6 +473,7 @@ fn topic(name: &str, partitions: u32, records_total: u64, bytes_total: u64) -> T
         records_total,
         bytes_total,
         records_kept: records_total,
+        bytes_kept: bytes_total,
         ..TopicInfo::default()
     }
 }

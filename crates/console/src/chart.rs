@@ -97,6 +97,8 @@ pub struct Chart {
     pub keys_total: usize,
     /// Rows looked at.
     pub rows: usize,
+    /// Rows the table has, of which these are the newest.
+    pub rows_total: u64,
     /// Columns that could be on x.
     pub choices_x: Vec<String>,
     /// Columns that could be on y.
@@ -114,8 +116,9 @@ pub struct Series {
     pub points: Vec<(i64, f64)>,
 }
 
-/// Draws the chart of `rows` (newest first).
-pub fn chart(rows: &Rows, wish: &Wish) -> Chart {
+/// Draws the chart of `rows` (newest first), of `total` that there are. Where older rows are left out, so is the point that they would
+/// have been part of.
+pub fn chart(rows: &Rows, wish: &Wish, total: u64) -> Chart {
     let profile = Profile::of(rows);
     let x = wished(&wish.x, &profile, Role::Time).or_else(|| profile.best_time());
     let y = wished(&wish.y, &profile, Role::Number).or_else(|| profile.best_number());
@@ -136,12 +139,13 @@ pub fn chart(rows: &Rows, wish: &Wish) -> Chart {
         series: Vec::new(),
         keys_total: 0,
         rows: rows.rows.len(),
+        rows_total: total.max(rows.rows.len() as u64),
         choices_x: profile.all(Role::Time).into_iter().map(name).collect(),
         choices_y: profile.all(Role::Number).into_iter().map(name).collect(),
         choices_by: profile.all(Role::Category).into_iter().map(name).collect(),
     };
 
-    let points: Vec<(String, Option<i64>, f64)> = rows
+    let mut points: Vec<Point> = rows
         .rows
         .iter()
         .filter_map(|row| {
@@ -150,9 +154,12 @@ pub fn chart(rows: &Rows, wish: &Wish) -> Chart {
             (x.is_none() || at.is_some()).then(|| (by.map_or_else(String::new, |by| label(row.get(by))), at, y))
         })
         .collect();
-    let mut times: Vec<i64> = points.iter().filter_map(|(_, at, _)| *at).collect();
-    times.sort_unstable();
-    times.dedup();
+    let oldest = points.last().and_then(|(_, at, _)| *at).filter(|_| total > rows.rows.len() as u64);
+    let mut times = distinct(&points);
+    if let Some(oldest) = oldest.filter(|_| (2..=TIMES_MAX).contains(&times.len())) {
+        without_cut(&mut points, oldest, 1);
+        times = distinct(&points);
+    }
 
     if points.is_empty() || (times.len() < 2 && by.is_none()) {
         return chart;
@@ -168,9 +175,12 @@ pub fn chart(rows: &Rows, wish: &Wish) -> Chart {
 
     chart.kind = Kind::Line;
     let placed = |bucket: i64| {
-        let points = points.iter();
+        let mut whole = points.clone();
+        if let Some(oldest) = oldest.filter(|_| bucket > 1) {
+            without_cut(&mut whole, oldest, bucket);
+        }
         let placed =
-            points.filter_map(move |(key, at, y)| Some((key.as_str(), at.as_ref()?.div_euclid(bucket) * bucket, *y)));
+            whole.iter().filter_map(|(key, at, y)| Some((key.as_str(), at.as_ref()?.div_euclid(bucket) * bucket, *y)));
         fold_points(placed, fold)
     };
     let mut folded = placed(1);
@@ -195,6 +205,28 @@ pub fn chart(rows: &Rows, wish: &Wish) -> Chart {
         (4.0 * points.len() as f64 / most_points).round() + mean / largest
     });
     chart
+}
+
+type Point = (String, Option<i64>, f64);
+
+fn distinct(points: &[Point]) -> Vec<i64> {
+    let mut times: Vec<i64> = points.iter().filter_map(|(_, at, _)| *at).collect();
+    times.sort_unstable();
+    times.dedup();
+    times
+}
+
+/// Takes out the bucket of the oldest row, for rows before it are not there: the sum would be too small. Rows come about in the order of
+/// their times, so what is before that bucket is a few late ones, and goes too; if it is not, it stays.
+fn without_cut(points: &mut Vec<Point>, oldest: i64, bucket: i64) {
+    let cut = oldest.div_euclid(bucket);
+    let place = |point: &Point| point.1.map_or(i64::MIN, |at| at.div_euclid(bucket));
+    let after = points.iter().filter(|point| place(point) > cut).count();
+    if 2 * after >= points.len() {
+        points.retain(|point| place(point) > cut);
+    } else if points.iter().any(|point| place(point) != cut) {
+        points.retain(|point| place(point) != cut);
+    }
 }
 
 fn wished(wish: &Option<String>, profile: &Profile, role: Role) -> Option<usize> {
@@ -312,7 +344,7 @@ mod tests {
                 })
             })
             .collect();
-        let chart = chart(&rows(&columns, data), &Wish::default());
+        let chart = chart(&rows(&columns, data), &Wish::default(), 0);
         assert_eq!(chart.kind, Kind::Line);
         assert_eq!(
             (chart.x.as_deref(), chart.y.as_deref(), chart.by.as_deref()),
@@ -333,13 +365,13 @@ mod tests {
             json!(["2018-01-01 09:00:00", "2018-01-01 10:00:00", "Splash", 30.0]),
             json!(["2018-01-01 09:00:00", "2018-01-01 10:00:00", "Dinosaur", 55.5]),
         ];
-        let bars = chart(&rows(&columns, one.clone()), &Wish::default());
+        let bars = chart(&rows(&columns, one.clone()), &Wish::default(), 0);
         assert_eq!((bars.kind, bars.fold), (Kind::Bar, Fold::Mean));
         assert_eq!(bars.at_ms, Some(1_514_797_200_000));
         assert_eq!(bars.series[0].key, "Dinosaur");
         let mut two = one;
         two.insert(0, json!(["2018-01-01 10:00:00", "2018-01-01 11:00:00", "Splash", 35.0]));
-        let lines = chart(&rows(&columns, two), &Wish::default());
+        let lines = chart(&rows(&columns, two), &Wish::default(), 0);
         assert_eq!((lines.kind, lines.x.as_deref()), (Kind::Line, Some("window_start")));
     }
 
@@ -356,17 +388,47 @@ mod tests {
             (0..4).map(|n| json!([1_685_793_600_000i64 + n * 60_000, format!("S{}", n % 2), "L", n, n * 2])).collect();
         let rows = rows(&columns, data);
         let wish = Wish { x: None, y: Some("exits".to_owned()), by: Some(String::new()) };
-        let drawn = chart(&rows, &wish);
+        let drawn = chart(&rows, &wish, 0);
         assert_eq!((drawn.y.as_deref(), drawn.by, drawn.series.len()), (Some("exits"), None, 1));
         let nonsense = Wish { x: None, y: Some("station".to_owned()), by: None };
-        assert_eq!(chart(&rows, &nonsense).y.as_deref(), Some("entries"));
+        assert_eq!(chart(&rows, &nonsense, 0).y.as_deref(), Some("entries"));
+    }
+
+    #[test]
+    fn the_point_that_older_rows_belong_to_is_left_out() {
+        let columns = [("start", "timestamp"), ("station", "string"), ("entries", "bigint")];
+        // Twelve windows of ten stations, newest first, of which the oldest is cut in the middle.
+        let row = |n: usize| json!([format!("2023-06-03 {:02}:00:00", 11 - n / 10), format!("S{}", n % 10), 100]);
+        let newest = |count: usize| rows(&columns, (0..count).map(row).collect());
+        let by_nothing = Wish { by: Some(String::new()), ..Wish::default() };
+        let cut = chart(&newest(115), &by_nothing, 47_135);
+        assert_eq!((cut.rows, cut.rows_total), (115, 47_135));
+        assert_eq!(cut.series[0].points.len(), 11, "the window of which half is there is not drawn");
+        assert!(cut.series[0].points.iter().all(|(_, sum)| *sum == 1000.0), "{:?}", cut.series);
+        let whole = chart(&newest(120), &by_nothing, 120);
+        assert_eq!((whole.series[0].points.len(), whole.rows_total), (12, 120));
+        let two = chart(&newest(15), &Wish::default(), 16);
+        assert_eq!((two.kind, two.keys_total), (Kind::Bar, 10), "one whole window is left");
+        let only = chart(&newest(5), &Wish::default(), 10);
+        assert_eq!((only.kind, only.keys_total), (Kind::Bar, 5), "a single moment is shown as far as it is known");
+    }
+
+    #[test]
+    fn a_bucket_that_older_rows_belong_to_is_left_out() {
+        let columns = [("ts", "timestamp"), ("value", "bigint")];
+        let data = (0..5_000).map(|n| json!([1_685_793_600_000i64 - n * 777, 1])).collect();
+        let drawn = chart(&rows(&columns, data), &Wish::default(), 9_000);
+        let bucket = drawn.bucket_ms.expect("there are many times");
+        let least = bucket / 777;
+        let points = &drawn.series[0].points;
+        assert!(points[..points.len() - 1].iter().all(|(_, sum)| *sum >= least as f64), "{points:?}");
     }
 
     #[test]
     fn many_times_are_put_into_buckets() {
         let columns = [("ts", "timestamp"), ("value", "double")];
         let data = (0..5_000).map(|n| json!([1_685_793_600_000i64 + n * 777, 1.0])).collect();
-        let drawn = chart(&rows(&columns, data), &Wish::default());
+        let drawn = chart(&rows(&columns, data), &Wish::default(), 0);
         assert!(drawn.bucket_ms.is_some());
         assert!(drawn.series[0].points.len() <= TIMES_MAX + 1);
         assert_eq!(drawn.series[0].points.iter().map(|(_, y)| y).sum::<f64>(), 5_000.0);
@@ -376,7 +438,7 @@ mod tests {
     fn sparse_lines_get_wider_buckets() {
         let columns = [("ts", "timestamp"), ("key", "string"), ("value", "bigint")];
         let data = (0..5_000u64).map(|n| json!([1_685_793_600_000u64 + n * 60_000, format!("k{}", n * n % 211), 1]));
-        let drawn = chart(&rows(&columns, data.collect()), &Wish::default());
+        let drawn = chart(&rows(&columns, data.collect()), &Wish::default(), 0);
         let bucket = drawn.bucket_ms.expect("there are many times");
         assert!(bucket >= 3_600_000, "{bucket}");
         assert!(
@@ -390,7 +452,7 @@ mod tests {
     fn without_times_it_is_bars_and_without_numbers_it_counts() {
         let columns = [("state", "string"), ("name", "string")];
         let data = vec![json!(["AZ", "a"]), json!(["AZ", "b"]), json!(["NY", "c"]), json!([null, "d"])];
-        let drawn = chart(&rows(&columns, data), &Wish { by: Some("state".to_owned()), ..Wish::default() });
+        let drawn = chart(&rows(&columns, data), &Wish { by: Some("state".to_owned()), ..Wish::default() }, 0);
         assert_eq!((drawn.kind, drawn.y), (Kind::Bar, None));
         assert_eq!(drawn.series[0], Series { key: "AZ".to_owned(), points: vec![(0, 2.0)] });
     }
@@ -400,9 +462,9 @@ mod tests {
         let columns = [("window", "struct<start:timestamp,end:timestamp>"), ("n", "bigint")];
         let data =
             vec![json!([]), json!([null, null]), json!([{"start": "2023-01-01 00:00:00"}, "x"]), json!([5, 5, 5])];
-        assert_eq!(chart(&rows(&columns, data), &Wish::default()).kind, Kind::None);
-        assert_eq!(chart(&Rows::default(), &Wish::default()).kind, Kind::None);
+        assert_eq!(chart(&rows(&columns, data), &Wish::default(), 0).kind, Kind::None);
+        assert_eq!(chart(&Rows::default(), &Wish::default(), 0).kind, Kind::None);
         let windows = (0..3).map(|h| json!([{"start": format!("2023-01-01 0{h}:00:00"), "end": "x"}, h])).collect();
-        assert_eq!(chart(&rows(&columns, windows), &Wish::default()).kind, Kind::Line);
+        assert_eq!(chart(&rows(&columns, windows), &Wish::default(), 0).kind, Kind::Line);
     }
 }

@@ -13,8 +13,8 @@ pub const SERIES_MAX: usize = 512;
 /// Rates shown are means over this many samples: calm, yet quick to follow.
 const SMOOTHING_SAMPLES: usize = 3;
 
-/// Names a series: `topic.records/NAME`, `topic.bytes/NAME`, `flow.in/NAME`, `flow.out/NAME`, `flow.lag/NAME`, `step.in/FLOW/ID`,
-/// `step.out/FLOW/ID`, `table.rows/NAME`, `memory`.
+/// Names a series: `topic.records/NAME`, `topic.bytes/NAME`, `flow.in/NAME`, `flow.out/NAME`, `flow.late/NAME`, `flow.dead/NAME`,
+/// `step.in/FLOW/ID`, `step.out/FLOW/ID`, `table.rows/NAME`, `memory`.
 pub type SeriesName = String;
 
 /// All series.
@@ -63,6 +63,8 @@ impl History {
         for flow in &overview.flows {
             self.count(format!("flow.in/{}", flow.name), flow.rows_in, elapsed_ms);
             self.count(format!("flow.out/{}", flow.name), flow.rows_out, elapsed_ms);
+            self.count(format!("flow.late/{}", flow.name), flow.late, elapsed_ms);
+            self.count(format!("flow.dead/{}", flow.name), flow.dead, elapsed_ms);
             for step in &flow.steps {
                 self.count(format!("step.in/{}/{}", flow.name, step.id), step.rows_in, elapsed_ms);
                 self.count(format!("step.out/{}/{}", flow.name, step.id), step.rows_out, elapsed_ms);

@@ -40,7 +40,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use backend::{Backend, BackendError};
-pub use model::{Column, FlowInfo, FlowStatus, Overview, Record, Rows, StepInfo, TableInfo, TopicInfo};
+pub use model::{Column, FlowInfo, FlowStatus, Overview, Problem, Record, Rows, StepInfo, TableInfo, TopicInfo};
 pub use sampler::Snapshot;
 
 /// How the page is served.

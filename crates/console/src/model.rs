@@ -27,8 +27,10 @@ pub struct Overview {
     pub free_bytes: Option<u64>,
     /// Resident memory of the process in bytes.
     pub memory_bytes: u64,
-    /// Why the whole process cannot go on as it should (disk full), for a person.
-    pub problem: Option<String>,
+    /// Time zone of event times: of the pipeline.
+    pub zone: String,
+    /// What has stopped or waits, the worst first.
+    pub problems: Vec<Problem>,
     /// Topics, internal ones too (they are marked).
     pub topics: Vec<TopicInfo>,
     /// Flows in the order they stand in the project.
@@ -50,12 +52,26 @@ impl Default for Overview {
             data_bytes: None,
             free_bytes: None,
             memory_bytes: 0,
-            problem: None,
+            zone: "UTC".to_owned(),
+            problems: Vec::new(),
             topics: Vec::new(),
             flows: Vec::new(),
             tables: Vec::new(),
         }
     }
+}
+
+/// Something that cannot go on, for a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// It has stopped, or somebody has to act; otherwise it waits.
+    pub bad: bool,
+    /// What it is about: `flows`, `tables` or `topics`; the process as a whole if it is none of them.
+    pub section: Option<String>,
+    /// Its name there.
+    pub name: Option<String>,
+    /// A sentence, whose beginning is the name if there is one.
+    pub text: String,
 }
 
 /// A topic.
@@ -65,12 +81,14 @@ pub struct TopicInfo {
     pub name: String,
     /// Number of partitions.
     pub partitions: u32,
-    /// Records ever appended: the sum of high watermarks over partitions.
+    /// Records appended since the process started.
     pub records_total: u64,
-    /// Bytes ever appended (as far as this process knows).
+    /// Bytes appended since the process started.
     pub bytes_total: u64,
-    /// Records that are still there: high watermarks minus log starts.
+    /// Records that are there: high watermarks minus log starts.
     pub records_kept: u64,
+    /// Bytes they take on disk.
+    pub bytes_kept: u64,
     /// Begins with `__`: hidden unless asked for.
     pub internal: bool,
     /// Holds what flows could not process.
@@ -117,10 +135,12 @@ pub struct FlowInfo {
     pub late: u64,
     /// Rows taken out into the dead letters.
     pub dead: u64,
-    /// Records in the sources that are not yet read, if known.
+    /// Records in the sources that are not yet read, while that is known: a flow that does not run does not know.
     pub lag: Option<u64>,
     /// Watermark, µs since 1970.
     pub watermark_us: Option<i64>,
+    /// The watermark as a wall clock in [`Overview::zone`] shows it, ms since 1970 of that clock.
+    pub watermark_wall_ms: Option<i64>,
     /// Rows (groups) held in state.
     pub state_rows: u64,
     /// Bytes held in state.
@@ -146,7 +166,7 @@ pub struct StepInfo {
     pub label: String,
     /// Where rows come from: ids of steps of this flow, or `topic:NAME`, `table:NAME`, `file:PATH`.
     pub inputs: Vec<String>,
-    /// Rows taken in.
+    /// Rows taken in since the process started, as all numbers of a step.
     pub rows_in: u64,
     /// Rows given on.
     pub rows_out: u64,
@@ -158,8 +178,8 @@ pub struct StepInfo {
     pub state_rows: u64,
     /// Bytes held in state.
     pub state_bytes: u64,
-    /// Watermark of this step, µs since 1970.
-    pub watermark_us: Option<i64>,
+    /// Watermark of this step, as [`FlowInfo::watermark_wall_ms`].
+    pub watermark_wall_ms: Option<i64>,
 }
 
 /// A table: the result of flows.
@@ -179,7 +199,7 @@ pub struct TableInfo {
     pub reads: Vec<String>,
     /// Columns.
     pub schema: Vec<Column>,
-    /// Rows since the table began.
+    /// Rows since the table began; of a view, the rows it has.
     pub rows_total: u64,
     /// Files written since the process started or, if known, that are there.
     pub files: u64,
@@ -199,7 +219,8 @@ pub struct Column {
     pub data_type: String,
 }
 
-/// Rows of a table, newest first. Timestamps are strings (`2023-06-03 12:00:00`, or ISO 8601) or numbers of ms.
+/// Rows of a table, newest first; of a view, as its query orders them. Timestamps are strings (`2023-06-03 12:00:00`, or ISO 8601), in
+/// [`Overview::zone`], or numbers of ms.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rows {
     /// Columns.

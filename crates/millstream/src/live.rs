@@ -1,9 +1,10 @@
 //! A pipeline that runs continuously: its flows, followers, views and feeds, each a task, and what the page may ask of them.
 
+pub mod disks;
 mod supervise;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use millstream_connectors::feeds::{EmbeddedProducer, FeedSpec, FeedStatus, run_feed};
@@ -30,6 +31,8 @@ pub struct LiveFlow {
     pub stats: RwLock<Option<StatsHandle>>,
     /// What each of its sources reads.
     pub reads: RwLock<Vec<String>>,
+    /// Since when its sources are asked and its state is rebuilt, while that lasts.
+    pub opening: RwLock<Option<Instant>>,
     /// How it is.
     pub part: Arc<Part>,
 }
@@ -164,13 +167,18 @@ impl Live {
         Ok((live, Tasks { flows: flow_tasks, followers }))
     }
 
-    /// What has failed, for people: a line each.
+    /// What has failed or cannot write, for people: a line each.
     pub fn problems(&self) -> Vec<String> {
         let parts = self.feeds.iter().map(|feed| &feed.part);
         let parts = parts.chain(self.flows.iter().map(|flow| &flow.part));
         let parts = parts.chain(self.tables.iter().flat_map(|table| [&table.files, &table.topic]));
         let parts = parts.chain(self.views.iter().map(|view| &view.part)).chain([&self.pruning]);
-        parts.filter_map(|part| Some(format!("{} failed: {}", part.name(), part.problem()?))).collect()
+        let failed = parts.filter_map(|part| Some(format!("{} failed: {}", part.name(), part.problem()?)));
+        let feeds = self.feeds.iter().map(|feed| (&feed.part, feed.status.borrow().waiting.clone()));
+        let files = self.tables.iter().map(|table| (&table.files, table.status().waiting));
+        let waiting = feeds.chain(files).filter(|(part, _)| part.problem().is_none());
+        let waiting = waiting.filter_map(|(part, reason)| Some(format!("{} waits: {}", part.name(), reason?)));
+        failed.chain(waiting).collect()
     }
 }
 
@@ -198,11 +206,14 @@ impl LiveFeed {
 impl LiveFlow {
     fn new(flow: Flow) -> Self {
         let part = Part::new(format!("flow {}", flow.name));
-        Self { flow, stats: RwLock::default(), reads: RwLock::default(), part }
+        Self { flow, stats: RwLock::default(), reads: RwLock::default(), opening: RwLock::default(), part }
     }
 
     async fn run(self: Arc<Self>, graph: Arc<Graph>, stop: watch::Receiver<bool>) -> Result<()> {
-        let mut ready = match graph.ready(&self.flow, stop).await {
+        *self.opening.write() = Some(Instant::now());
+        let ready = graph.ready(&self.flow, stop).await;
+        *self.opening.write() = None;
+        let mut ready = match ready {
             // Told to stop while it waited for something.
             Err(error) if matches!(error.downcast_ref(), Some(EngineError::Stopped(_))) => return Ok(()),
             ready => ready?,

@@ -16,16 +16,17 @@ use crate::cli::{Broker, Refresh, Serve, Up};
 use crate::graph::Graph;
 use crate::host::{Host, bind};
 use crate::live::Live;
+use crate::live::disks::Disks;
 use crate::page::Page;
 use crate::settings::Loaded;
 
 /// Runs a project continuously, or broker and page alone.
 pub async fn up(args: &Up, queries: &Handle) -> Result<()> {
     let project = args.project.as_deref().map(Loaded::read).transpose()?;
-    let config = configuration(&args.serve)?;
     if let Some(project) = &project {
         args.refresh.check(&project.pipeline)?;
     }
+    let config = configuration(&args.serve)?;
     let data = match &project {
         Some(project) => project.data(folder(&args.serve, &config).as_deref()),
         None => alone(&args.serve, &config),
@@ -75,11 +76,14 @@ async fn serve(
     let listener = bind(&serve.http, "--http").await?;
     let http = listener.local_addr()?;
     let name = project.as_ref().map(|p| p.pipeline.name.clone());
+    let disks = Disks::new(&host.data, project.as_ref().map(Loaded::lake).as_deref());
+    let watching = tokio::spawn(Arc::clone(&disks).watch());
     let page = Arc::new(Page {
         broker: Arc::clone(&host.broker),
         kafka: kafka.to_string(),
         http: http.to_string(),
         data: host.data.clone(),
+        disks,
         project: name.clone(),
         started_at_ms: chrono::Utc::now().timestamp_millis(),
         live: RwLock::default(),
@@ -97,26 +101,26 @@ async fn serve(
     println!("millstream {}  {}", env!("CARGO_PKG_VERSION"), name.as_deref().unwrap_or("broker"));
     println!("  kafka  {kafka}");
     println!("  page   http://{http}");
-    println!("  data   {}  (durable: a record is on disk before it is acknowledged)", host.data.display());
-    let tasks = match project {
-        None => None,
-        Some(project) => {
     for door in &host.open_doors {
         println!("  open   {door}");
     }
     if !http.ip().is_loopback() {
         println!("  open   page {http} shows its topics to the network without a log-in: the host 127.0.0.1 closes it");
     }
+    println!("  data   {}  (durable: a record is on disk before it is acknowledged)", host.data.display());
+    let tasks = match project {
+        None => None,
+        Some(project) => {
             println!("  lake   {}", project.lake().display());
             let listeners = vec![kafka.to_string(), format!("localhost:{}", kafka.port())];
             let graph = Graph::open(project, host.embedded.clone(), data.to_owned(), listeners, refresh).await?;
+            for line in graph.sources.elsewhere(&graph.project.pipeline) {
+                println!("  reads  {line}");
+            }
             let (live, tasks) = Live::start(Arc::new(graph), queries)?;
             *page.live.write() = Some(live);
             Some(tasks)
         }
-            for line in graph.sources.elsewhere(&graph.project.pipeline) {
-                println!("  reads  {line}");
-            }
     };
     println!("Ctrl-C stops.");
     stopped.await;
@@ -125,6 +129,7 @@ async fn serve(
         tasks.stop().await;
     }
     *page.live.write() = None;
+    watching.abort();
     close.send_replace(true);
     console.await.context("the page ended badly")??;
     drop(page);

@@ -1,7 +1,7 @@
 /** The pipeline as a picture: boxes one can step through, and rows that drift along the lines at a pace that tells their rate. */
 
 import { useMemo } from 'preact/hooks';
-import { bytes, count, eventTimeShort, perSecond, short } from '../data/format';
+import { bytes, count, counted, eventTimeShort, perSecond, short } from '../data/format';
 import { rate } from '../data/live';
 import type { Overview, Step } from '../data/model';
 import { href } from '../data/route';
@@ -95,10 +95,10 @@ function FlowCard({ frame, overview }: { frame: Frame; overview: Overview }) {
       <a class="flow-head" href={href('flows', frame.flow)} title={flow?.waiting ?? `${flow?.file}:${flow?.line}`}>
         <b>{frame.flow}</b>
         {waits && <span class={`badge ${flow?.status}`}>{flow?.status}</span>}
-        {!waits && flow?.watermark_us != null && (
+        {!waits && flow?.watermark_wall_ms != null && (
           <span class="flow-mark" title="Watermark">
             <Icon name="clock" />
-            {eventTimeShort(flow.watermark_us / 1000)}
+            {eventTimeShort(flow.watermark_wall_ms)}
           </span>
         )}
       </a>
@@ -113,7 +113,7 @@ function StepRow({ box, step, flow }: { box: Placed; step: Step; flow: string })
       class="step-row"
       style={{ left: `${box.x}px`, top: `${box.y}px`, width: `${box.width}px`, height: `${box.height}px` }}
       href={href('flows', flow)}
-      title={`${step.kind}: ${step.label}\n${count(step.rows_in)} rows in, ${count(step.rows_out)} out`}
+      title={`${step.kind}: ${step.label}\n${count(step.rows_in)} rows in, ${count(step.rows_out)} out since the start`}
       aria-label={`${step.kind}, ${step.label}, ${perSecond(rows)} rows a second`}
     >
       <span class="step-line">
@@ -125,7 +125,7 @@ function StepRow({ box, step, flow }: { box: Placed; step: Step; flow: string })
         <span class="step-facts">
           {step.state_rows > 0 && (
             <span title="State">
-              {short(step.state_rows)} groups, {bytes(step.state_bytes)}
+              {counted(step.state_rows, 'group')}, {bytes(step.state_bytes)}
             </span>
           )}
           {step.late > 0 && <em class="late">{short(step.late)} late</em>}
@@ -188,7 +188,7 @@ function Box({ box, node, overview }: { box: Placed; node: GraphNode; overview: 
   if (node.kind === 'table') {
     return (
       <a class="box table" style={style} href={href('tables', node.table.name)}>
-        <Head icon="table" kind={`${short(node.table.rows_total)} rows`} rate={rate(`table.rows/${node.table.name}`)} />
+        <Head icon="table" kind={counted(node.table.rows_total, 'row')} rate={rate(`table.rows/${node.table.name}`)} />
         <Name text={node.table.name} />
       </a>
     );
@@ -209,12 +209,12 @@ function Box({ box, node, overview }: { box: Placed; node: GraphNode; overview: 
       class={`box step ${waits ? 'waits' : ''}`}
       style={style}
       href={href('flows', node.flow)}
-      title={waits ? (flow?.waiting ?? '') : `${step.label}: ${count(step.rows_in)} rows in, ${count(step.rows_out)} out`}
+      title={waits ? (flow?.waiting ?? '') : `${step.label}: ${count(step.rows_in)} rows in, ${count(step.rows_out)} out since the start`}
     >
       <Head icon={iconOfStep(step.kind)} kind={step.kind} rate={rate(`step.in/${node.flow}/${step.id}`)} />
       <Name text={step.label} />
-      {step.state_rows > 0 && <Fact icon="state" name="State" value={`${short(step.state_rows)} rows, ${bytes(step.state_bytes)}`} />}
-      {step.watermark_us !== null && <Fact icon="clock" name="Watermark" value={eventTimeShort(step.watermark_us / 1000)} />}
+      {step.state_rows > 0 && <Fact icon="state" name="State" value={`${counted(step.state_rows, 'row')}, ${bytes(step.state_bytes)}`} />}
+      {step.watermark_wall_ms !== null && <Fact icon="clock" name="Watermark" value={eventTimeShort(step.watermark_wall_ms)} />}
       {(step.late > 0 || step.dead > 0) && (
         <span class="fact">
           {step.late > 0 && <em class="late">{short(step.late)} late</em>}

@@ -112,7 +112,7 @@ export interface Layout {
 export function heightOf(node: GraphNode): number {
   if (node.kind !== 'step') return 60;
   const { step } = node;
-  const more = Number(step.state_rows > 0) + Number(step.watermark_us !== null) + Number(step.late > 0 || step.dead > 0);
+  const more = Number(step.state_rows > 0) + Number(step.watermark_wall_ms !== null) + Number(step.late > 0 || step.dead > 0);
   return 60 + more * 20;
 }
 

@@ -1,4 +1,5 @@
-/** Numbers, sizes and times for people. Event times are shown in UTC as they stand in the rows, wall-clock times in local time. */
+/** Numbers, sizes and times for people. Event times come as the wall clock of the pipeline's zone and are shown as they stand in the rows;
+ * times of this computer are shown in local time. */
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 const fine = new Intl.NumberFormat('en-US', { maximumFractionDigits: 2 });
@@ -22,6 +23,11 @@ export function short(value: number): string {
 /** A value on an axis: 80k, 2.5M, 0.2 */
 export function tick(value: number): string {
   return short(value).replace(/\.0(?= |$)/, '').replace(' ', '');
+}
+
+/** 1 row, 2 rows, 42.8 k rows */
+export function counted(value: number, one: string, exactly = false): string {
+  return `${exactly ? count(value) : short(value)} ${value === 1 ? one : `${one}s`}`;
 }
 
 /** A rate: 892, 3.4, 0.2; a dash at rest. */
@@ -60,14 +66,14 @@ export function span(ms: number): string {
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const two = (n: number) => String(n).padStart(2, '0');
 
-/** 6 Jun 2023 11:30[:05], in UTC. */
+/** 6 Jun 2023 11:30[:05], of an event. */
 export function eventTime(ms: number, seconds = false): string {
   const at = new Date(ms);
   const clock = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}${seconds ? `:${two(at.getUTCSeconds())}` : ''}`;
   return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]} ${at.getUTCFullYear()} ${clock}`;
 }
 
-/** 6 Jun 11:30, in UTC. */
+/** 6 Jun 11:30, of an event. */
 export function eventTimeShort(ms: number): string {
   const at = new Date(ms);
   return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]} ${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
@@ -79,7 +85,7 @@ export function wallTime(ms: number): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, '0')}`;
 }
 
-/** A label of an axis whose ticks are `stepMs` apart, in UTC. */
+/** A label of an axis of event times whose ticks are `stepMs` apart. */
 export function tickTime(ms: number, stepMs: number): string {
   const at = new Date(ms);
   const midnight = ms % 86_400_000 === 0;

@@ -10,7 +10,15 @@ export const snapshot = signal<Snapshot | null>(null);
 /** `live` while events come, `lost` while the server cannot be reached. */
 export const connection = signal<'connecting' | 'live' | 'lost'>('connecting');
 /** The state of everything; null until the first snapshot. */
-export const overview = computed(() => snapshot.value?.overview ?? null);
+export const overview = computed(() => {
+  const all = snapshot.value?.overview ?? null;
+  return all && { ...all, kafka_address: reachable(all.kafka_address) };
+});
+
+/** A listener on every address of the machine is reached under the name that this page is. */
+function reachable(address: string): string {
+  return address.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, location.hostname);
+}
 
 let past: Map<string, number[]> = new Map();
 let sequence = -1;
@@ -24,6 +32,11 @@ export function rate(series: string): number {
 export function points(series: string): number[] {
   void snapshot.value;
   return past.get(series) ?? [];
+}
+
+/** What a series counted in the last minute. */
+export function lastMinute(series: string): number {
+  return Math.round(points(series).slice(-60).reduce((sum, value) => sum + value, 0));
 }
 
 /** Points of several series added up, newest ones aligned. */

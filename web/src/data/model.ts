@@ -21,10 +21,18 @@ export interface Overview {
   data_bytes: number | null;
   free_bytes: number | null;
   memory_bytes: number;
-  problem: string | null;
+  zone: string;
+  problems: Problem[];
   topics: Topic[];
   flows: Flow[];
   tables: Table[];
+}
+
+export interface Problem {
+  bad: boolean;
+  section: 'flows' | 'tables' | 'topics' | null;
+  name: string | null;
+  text: string;
 }
 
 export interface Topic {
@@ -33,6 +41,7 @@ export interface Topic {
   records_total: number;
   bytes_total: number;
   records_kept: number;
+  bytes_kept: number;
   internal: boolean;
   dead_letters: boolean;
   feed: string | null;
@@ -49,7 +58,7 @@ export interface Flow {
   late: number;
   dead: number;
   lag: number | null;
-  watermark_us: number | null;
+  watermark_wall_ms: number | null;
   state_rows: number;
   state_bytes: number;
   steps: Step[];
@@ -69,7 +78,7 @@ export interface Step {
   dead: number;
   state_rows: number;
   state_bytes: number;
-  watermark_us: number | null;
+  watermark_wall_ms: number | null;
 }
 
 export interface Table {
@@ -125,6 +134,7 @@ export interface Chart {
   series: Series[];
   keys_total: number;
   rows: number;
+  rows_total: number;
   choices_x: string[];
   choices_y: string[];
   choices_by: string[];

@@ -4,7 +4,16 @@ import { useRef } from 'preact/hooks';
 import { count, exact } from '../data/format';
 import type { Rows, Value } from '../data/model';
 
-export function RowsTable({ rows, label, total }: { rows: Rows; label: string; total?: number }) {
+interface Props {
+  rows: Rows;
+  label: string;
+  /** How many there are. */
+  total?: number;
+  /** Which of them these are. */
+  cut?: 'newest' | 'first';
+}
+
+export function RowsTable({ rows, label, total, cut = 'newest' }: Props) {
   const fresh = useFresh(rows.rows);
   const numeric = rows.columns.map((_, i) => rows.rows.some((row) => typeof row[i] === 'number') && !rows.rows.some((row) => typeof row[i] === 'string'));
   return (
@@ -24,7 +33,7 @@ export function RowsTable({ rows, label, total }: { rows: Rows; label: string; t
             <tr key={fresh.keys[i]} class={fresh.isNew(i) ? 'fresh' : ''}>
               {row.map((value, j) => (
                 <td key={j} class={numeric[j] ? 'num' : ''}>
-                  <Cell value={value} plain={isName(rows.columns[j]!.name)} />
+                  <Cell value={value} plain={isName(rows.columns[j]!.name)} time={rows.columns[j]!.type.startsWith('timestamp')} />
                 </td>
               ))}
             </tr>
@@ -34,7 +43,7 @@ export function RowsTable({ rows, label, total }: { rows: Rows; label: string; t
       {rows.rows.length === 0 && <p class="nothing">No rows yet.</p>}
       {total !== undefined && rows.rows.length < total && rows.rows.length > 0 && (
         <p class="more">
-          the newest {count(rows.rows.length)} of {count(total)} rows
+          the {cut} {count(rows.rows.length)} of {count(total)} rows
         </p>
       )}
     </div>
@@ -46,14 +55,19 @@ function isName(column: string): boolean {
   return column.toLowerCase().split(/[^a-z0-9]+/).some((word) => ['id', 'code', 'zip', 'year', 'number', 'key'].includes(word));
 }
 
-function Cell({ value, plain }: { value: Value | undefined; plain: boolean }) {
+/** A timestamp as it is read: in the pipeline's zone, which the page names once. */
+function instant(text: string): string {
+  return text.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:?\d\d)?$/, (_, date, clock, fraction = '') => `${date} ${clock}${/^\.0*$/.test(fraction) ? '' : fraction}`);
+}
+
+function Cell({ value, plain, time }: { value: Value | undefined; plain: boolean; time: boolean }) {
   if (value === null || value === undefined) return <i class="null">null</i>;
   if (typeof value === 'number') return <>{plain ? value : exact(value)}</>;
-  if (typeof value === 'string') return <>{value.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.0+)?Z?$/, '$1 $2')}</>;
+  if (typeof value === 'string') return <>{time ? instant(value) : value}</>;
   if (typeof value === 'object' && !Array.isArray(value) && 'start' in value && 'end' in value) {
     return (
       <>
-        {String(value.start)} – {String(value.end)}
+        {instant(String(value.start))} – {instant(String(value.end))}
       </>
     );
   }

@@ -1,7 +1,7 @@
 /** The frame: what there is on the left (below, on a phone), and whether it is alive. */
 
 import type { ComponentChildren } from 'preact';
-import { perSecond } from '../data/format';
+import { counted, perSecond } from '../data/format';
 import { connection, overview, rate } from '../data/live';
 import { href, route, type Section } from '../data/route';
 import { showInternal, theme, toggleTheme } from '../data/settings';
@@ -36,7 +36,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
           <NavItem section="overview" icon="home" label="Overview" />
           {(all?.tables.length ?? 0) > 0 && <h2>Tables</h2>}
           {all?.tables.map((table) => (
-            <NavItem key={table.name} section="tables" name={table.name} icon="table" label={table.name} series={`table.rows/${table.name}`} />
+            <NavItem key={table.name} section="tables" name={table.name} icon="table" label={table.name} series={`table.rows/${table.name}`} trouble={troubleOf('tables', table.name)} />
           ))}
           {topics.length > 0 && <h2>Topics</h2>}
           {topics.map((topic) => (
@@ -47,6 +47,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
               icon={topic.dead_letters ? 'alert' : 'topic'}
               label={topic.name}
               series={`topic.records/${topic.name}`}
+              trouble={troubleOf('topics', topic.name)}
             />
           ))}
           {(all?.flows.length ?? 0) > 0 && <h2>Flows</h2>}
@@ -58,7 +59,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
               icon="flow"
               label={flow.name}
               series={`flow.in/${flow.name}`}
-              trouble={flow.status === 'waiting' || flow.status === 'failed'}
+              trouble={troubleOf('flows', flow.name)}
             />
           ))}
         </nav>
@@ -91,7 +92,7 @@ interface NavItemProps {
   icon: IconName;
   label: string;
   series?: string;
-  trouble?: boolean;
+  trouble?: 'bad' | 'waits' | null;
 }
 
 function NavItem({ section, name, icon, label, series, trouble }: NavItemProps) {
@@ -101,9 +102,14 @@ function NavItem({ section, name, icon, label, series, trouble }: NavItemProps) 
     <a class="nav-item" href={href(section, name)} aria-current={here ? 'page' : undefined} title={label}>
       <Icon name={icon} />
       <span>{label}</span>
-      {trouble ? <i class="dot waits" title="waits" /> : per > 0 && <small>{perSecond(per)}/s</small>}
+      {trouble ? <i class={`dot ${trouble}`} title={trouble === 'bad' ? 'has stopped' : 'waits'} /> : per > 0 && <small>{perSecond(per)}/s</small>}
     </a>
   );
+}
+
+function troubleOf(section: Section, name: string): 'bad' | 'waits' | null {
+  const problem = overview.value?.problems.find((one) => one.section === section && one.name === name);
+  return problem ? (problem.bad ? 'bad' : 'waits') : null;
 }
 
 function Tab({ section, icon, label }: { section: Section; icon: IconName; label: string }) {
@@ -127,10 +133,12 @@ function walk(event: KeyboardEvent & { currentTarget: HTMLElement }) {
 
 export function Liveness() {
   const state = connection.value;
-  const text = { live: 'Live', connecting: 'Connecting', lost: 'Not reachable' }[state];
+  const problems = overview.value?.problems.filter((problem) => problem.bad).length ?? 0;
+  const live = problems > 0 ? counted(problems, 'problem') : 'Live';
+  const text = { live, connecting: 'Connecting', lost: 'Not reachable' }[state];
   return (
     <span class={`liveness ${state}`} role="status">
-      <i class={`dot ${state === 'live' ? 'good' : state === 'lost' ? 'bad' : ''}`} />
+      <i class={`dot ${state === 'live' ? (problems > 0 ? 'bad' : 'good') : state === 'lost' ? 'bad' : ''}`} />
       {text}
     </span>
   );

@@ -4,20 +4,22 @@ import { GraphView } from '../charts/GraphView';
 import { LineChart } from '../charts/LineChart';
 import { useSeen } from '../charts/hooks';
 import { useRows } from '../data/ask';
-import { bytes, count, eventTime, eventTimeShort, perSecond, short } from '../data/format';
+import { bytes, count, counted, eventTime, eventTimeShort, perSecond, short } from '../data/format';
 import { points, rate, snapshot } from '../data/live';
 import type { Flow, Overview, Series, Table, Topic } from '../data/model';
+import { progress } from '../data/progress';
 import { href } from '../data/route';
-import { Card, Crumb, Kpi, Notice } from '../parts/Bits';
+import { Card, Crumb, Kpi } from '../parts/Bits';
 import { CopyButton, Sql } from '../parts/Code';
 import { Records } from '../parts/Records';
 import { RowsTable } from '../parts/RowsTable';
 import { TableChart } from '../parts/TableCard';
-import { Topics, Troubles } from './Overview';
+import { Troubles } from '../parts/Troubles';
+import { Topics } from './Overview';
 
 export function TopicView({ topic, all }: { topic: Topic; all: Overview }) {
   const records = `topic.records/${topic.name}`;
-  const size = topic.records_total > 0 ? topic.bytes_total / topic.records_total : 0;
+  const size = topic.records_kept > 0 ? topic.bytes_kept / topic.records_kept : 0;
   return (
     <div class="view">
       <Crumb section="topics" label="Topics" />
@@ -34,16 +36,17 @@ export function TopicView({ topic, all }: { topic: Topic; all: Overview }) {
               ))}
         </p>
       </div>
+      <Troubles all={all} about={[['topics', topic.name]]} />
       <div class="kpis">
         <Kpi label="Records in" value={perSecond(rate(records))} unit="/s" points={points(records)} note={`${bytes(rate(`topic.bytes/${topic.name}`))}/s`} />
-        <Kpi label="Records" value={short(topic.records_total)} note={`${count(topic.records_kept)} kept`} />
-        <Kpi label="Bytes" value={bytes(topic.bytes_total)} note={size > 0 ? `${bytes(size)} a record` : ''} />
+        <Kpi label="Records kept" value={short(topic.records_kept)} note={`${count(topic.records_total)} came since the start`} />
+        <Kpi label="Bytes kept" value={bytes(topic.bytes_kept)} note={size > 0 ? `${bytes(size)} a record` : ''} />
         <Kpi label="Partitions" value={count(topic.partitions)} />
       </div>
-      <Card title="Records a second" aside="last five minutes">
+      <Card title="Records a second" aside="last five minutes, your local time">
         <LineChart series={[minutes(records)]} height={180} measure="records/s" label={`Line chart: records a second of ${topic.name}`} />
       </Card>
-      <Card title="Newest records">
+      <Card title="Newest records" aside="your local time">
         <Records topic={topic} key={topic.name} />
       </Card>
     </div>
@@ -66,6 +69,7 @@ export function TableView({ table, all }: { table: Table; all: Overview }) {
   const [ref, seen] = useSeen<HTMLDivElement>();
   const { data, error } = useRows(table.name, 100, `${table.rows_total}.${table.version}`, seen);
   const flows = all.flows.filter((flow) => flow.target === table.name);
+  const view = table.kind === 'materialized view';
   const series = `table.rows/${table.name}`;
   return (
     <div class="view">
@@ -88,24 +92,28 @@ export function TableView({ table, all }: { table: Table; all: Overview }) {
           )}
         </p>
       </div>
-      {table.waiting && <Notice>Its files wait: {table.waiting}</Notice>}
+      <Troubles all={all} about={[['tables', table.name], ...flows.map((flow): ['flows', string] => ['flows', flow.name])]} />
       <div class="kpis">
-        <Kpi label="Rows" value={count(table.rows_total)} note="since it began" />
-        <Kpi label="Rows in" value={perSecond(rate(series))} unit="/s" points={points(series)} />
+        <Kpi label="Rows" value={count(table.rows_total)} note={view ? 'as it is now' : 'since it began'} />
+        {!view && <Kpi label="Rows in" value={perSecond(rate(series))} unit="/s" points={points(series)} />}
         {table.folder && <Kpi label="Files" value={count(table.files)} note={table.format} />}
-        <Kpi
-          label={flows.length === 1 ? 'Flow' : 'Flows'}
-          value={flows.length === 1 ? flows[0]!.status : count(flows.length)}
-          note={flows.map((flow, i) => [i > 0 && ', ', <a href={href('flows', flow.name)}>{flow.name}</a>])}
-        />
+        {view ? (
+          <Kpi label="Computed from" value={counted(table.reads.length, 'source')} note={table.reads.map((read) => read.slice(read.indexOf(':') + 1)).join(', ')} />
+        ) : (
+          <Kpi
+            label={flows.length === 1 ? 'Flow' : 'Flows'}
+            value={flows.length === 1 ? flows[0]!.status : count(flows.length)}
+            note={flows.map((flow, i) => [i > 0 && ', ', <a href={href('flows', flow.name)}>{flow.name}</a>])}
+          />
+        )}
       </div>
       <Card title="Chart">
         <TableChart table={table} height={360} choices key={table.name} />
       </Card>
-      <Card title="Newest rows">
+      <Card title={view ? 'Rows' : 'Newest rows'}>
         <div ref={ref}>
           {error && <p class="nothing">{error}</p>}
-          {data && <RowsTable rows={data} total={table.rows_total} label={`Newest rows of ${table.name}`} />}
+          {data && <RowsTable rows={data} total={table.rows_total} cut={view ? 'first' : 'newest'} label={`${view ? 'Rows' : 'Newest rows'} of ${table.name}`} />}
         </div>
       </Card>
       <Card title="Columns">
@@ -123,6 +131,7 @@ export function TableView({ table, all }: { table: Table; all: Overview }) {
 }
 
 export function FlowView({ flow, all }: { flow: Flow; all: Overview }) {
+  const far = progress([flow]);
   return (
     <div class="view">
       <Crumb section="flows" label="Flows" />
@@ -135,31 +144,29 @@ export function FlowView({ flow, all }: { flow: Flow; all: Overview }) {
           </span>
         </p>
       </div>
-      {(flow.status === 'waiting' || flow.status === 'failed') && (
-        <Notice tone={flow.status === 'failed' ? 'bad' : 'waits'}>{flow.waiting ?? 'No reason given.'}</Notice>
-      )}
+      <Troubles all={all} about={[['flows', flow.name]]} />
       <div class="kpis">
         <Kpi label="Rows in" value={perSecond(rate(`flow.in/${flow.name}`))} unit="/s" points={points(`flow.in/${flow.name}`)} note={`${short(flow.rows_in)} so far`} />
         <Kpi label="Rows out" value={perSecond(rate(`flow.out/${flow.name}`))} unit="/s" points={points(`flow.out/${flow.name}`)} note={`${short(flow.rows_out)} so far`} />
         <Kpi
           label="Watermark"
-          value={flow.watermark_us === null ? '–' : eventTimeShort(flow.watermark_us / 1000)}
-          note={flow.lag === null ? '' : flow.lag > 200 ? `${count(flow.lag)} records to read` : 'caught up'}
+          value={flow.watermark_wall_ms === null ? '–' : eventTimeShort(flow.watermark_wall_ms)}
+          note={<span class={far.tone}>{far.text}</span>}
         />
-        <Kpi label="State" value={short(flow.state_rows)} unit="rows" note={bytes(flow.state_bytes)} />
+        <Kpi label="State" value={short(flow.state_rows)} unit={flow.state_rows === 1 ? 'row' : 'rows'} note={bytes(flow.state_bytes)} />
         <Kpi
           label="Set aside"
           value={short(flow.late)}
           unit="late"
           tone={flow.late > 0 ? 'late' : ''}
           also={{ value: short(flow.dead), unit: 'dead', tone: flow.dead > 0 ? 'dead' : '' }}
-          note="late rows and dead letters"
+          note={`of ${short(flow.rows_in)} read`}
         />
       </div>
       <Card title="Steps" className="pipeline">
         <GraphView overview={all} flow={flow.name} />
       </Card>
-      <Card title="Numbers of each step">
+      <Card title="Numbers of each step" aside="since the start">
         <div class="scroll" tabIndex={0} role="region" aria-label="Numbers of each step">
           <table class="rows">
             <thead>
@@ -187,7 +194,7 @@ export function FlowView({ flow, all }: { flow: Flow; all: Overview }) {
                   <td class="num">{count(step.dead)}</td>
                   <td class="num">{count(step.state_rows)}</td>
                   <td class="num">{bytes(step.state_bytes)}</td>
-                  <td>{step.watermark_us === null ? '' : eventTime(step.watermark_us / 1000)}</td>
+                  <td>{step.watermark_wall_ms === null ? '' : eventTime(step.watermark_wall_ms)}</td>
                 </tr>
               ))}
             </tbody>
@@ -209,7 +216,7 @@ export function TableList({ all }: { all: Overview }) {
       </div>
       {all.tables.length === 0 && <p class="nothing big">No tables: a project makes them.</p>}
       {all.tables.map((table) => (
-        <Card key={table.name} title={<a href={href('tables', table.name)}>{table.name}</a>} aside={`${count(table.rows_total)} rows`}>
+        <Card key={table.name} title={<a href={href('tables', table.name)}>{table.name}</a>} aside={counted(table.rows_total, 'row', true)}>
           <TableChart table={table} height={220} />
         </Card>
       ))}

@@ -3,17 +3,20 @@
 import { GraphView } from '../charts/GraphView';
 import { Sparkline } from '../charts/Sparkline';
 import { useSeen } from '../charts/hooks';
+import { useState } from 'preact/hooks';
 import { useRows } from '../data/ask';
-import { bytes, count, eventTimeShort, perSecond, short, span } from '../data/format';
+import { bytes, counted, eventTimeShort, perSecond, short, span } from '../data/format';
 import { points, rate, snapshot, summed } from '../data/live';
-import type { Flow, Overview as All, Table, Topic } from '../data/model';
+import type { Chart, Flow, Overview as All, Rows, Table, Topic } from '../data/model';
+import { progress } from '../data/progress';
 import { href } from '../data/route';
 import { showInternal } from '../data/settings';
-import { Card, Kpi, Notice } from '../parts/Bits';
+import { Card, Kpi } from '../parts/Bits';
 import { CopyButton } from '../parts/Code';
 import { Records, busiest } from '../parts/Records';
 import { RowsTable } from '../parts/RowsTable';
 import { TableChart } from '../parts/TableCard';
+import { Troubles } from '../parts/Troubles';
 
 /** The table that is shown large: the first one that has rows, and then that one for as long as the page is open. */
 let large: string | null = null;
@@ -41,7 +44,14 @@ export function Overview({ all }: { all: All }) {
       <div class="pair">
         <Topics topics={all.topics} />
         {busy && (
-          <Card title="Newest records" aside={<a href={href('topics', busy.name)}>{busy.name}</a>}>
+          <Card
+            title="Newest records"
+            aside={
+              <>
+                <a href={href('topics', busy.name)}>{busy.name}</a> · your local time
+              </>
+            }
+          >
             <Records topic={busy} limit={9} compact />
           </Card>
         )}
@@ -72,6 +82,12 @@ export function StatusLine({ all }: { all: All }) {
         <dt>Durability</dt>
         <dd>{all.durable ? 'synced before seen' : 'relaxed'}</dd>
       </div>
+      {all.project !== null && (
+        <div>
+          <dt>Event times</dt>
+          <dd>{all.zone}</dd>
+        </div>
+      )}
       <div>
         <dt>Up</dt>
         <dd>{span(now - all.started_at_ms)}</dd>
@@ -94,34 +110,17 @@ export function StatusLine({ all }: { all: All }) {
   );
 }
 
-export function Troubles({ all }: { all: All }) {
-  const hang = all.flows.filter((flow) => flow.status === 'waiting' || flow.status === 'failed');
-  const behind = all.tables.filter((table) => table.waiting !== null);
-  return (
-    <>
-      {all.problem && <Notice tone="bad">{all.problem}</Notice>}
-      {hang.map((flow) => (
-        <Notice key={flow.name} tone={flow.status === 'failed' ? 'bad' : 'waits'}>
-          <a href={href('flows', flow.name)}>{flow.name}</a> {flow.status === 'failed' ? 'has stopped' : 'waits'}: {flow.waiting ?? 'no reason given'}
-        </Notice>
-      ))}
-      {behind.map((table) => (
-        <Notice key={table.name}>
-          Files of <a href={href('tables', table.name)}>{table.name}</a> wait: {table.waiting}
-        </Notice>
-      ))}
-    </>
-  );
-}
-
 function Kpis({ all }: { all: All }) {
   const total = (field: (flow: Flow) => number) => all.flows.reduce((sum, flow) => sum + field(flow), 0);
   const own = all.topics.filter((topic) => !topic.internal && !topic.dead_letters);
   const inRate = own.reduce((sum, topic) => sum + rate(`topic.records/${topic.name}`), 0);
   const inBytes = own.reduce((sum, topic) => sum + rate(`topic.bytes/${topic.name}`), 0);
-  const outRate = all.tables.reduce((sum, table) => sum + rate(`table.rows/${table.name}`), 0);
-  const marks = all.flows.map((flow) => flow.watermark_us).filter((mark): mark is number => mark !== null);
-  const lag = total((flow) => flow.lag ?? 0);
+  // Views are computed anew: their rows do not add up.
+  const streaming = all.tables.filter((table) => table.kind !== VIEW);
+  const outRate = streaming.reduce((sum, table) => sum + rate(`table.rows/${table.name}`), 0);
+  const marks = all.flows.map((flow) => flow.watermark_wall_ms).filter((mark): mark is number => mark !== null);
+  const far = progress(all.flows);
+  const rowsIn = total((flow) => flow.rows_in);
   const [late, dead, stateRows, stateBytes] = [total((f) => f.late), total((f) => f.dead), total((f) => f.state_rows), total((f) => f.state_bytes)];
   const letters = all.topics.find((topic) => topic.dead_letters);
   return (
@@ -137,22 +136,32 @@ function Kpis({ all }: { all: All }) {
         label="Rows out"
         value={perSecond(outRate)}
         unit="/s"
-        note={`${short(all.tables.reduce((sum, table) => sum + table.rows_total, 0))} so far`}
-        points={summed(all.tables.map((table) => `table.rows/${table.name}`))}
+        note={`${short(streaming.reduce((sum, table) => sum + table.rows_total, 0))} so far`}
+        points={summed(streaming.map((table) => `table.rows/${table.name}`))}
       />
       <Kpi
         label="Watermark"
-        value={marks.length > 0 ? eventTimeShort(Math.min(...marks) / 1000) : '–'}
-        note={lag > 200 ? `${short(lag)} records to read` : 'caught up'}
+        value={marks.length > 0 ? eventTimeShort(Math.min(...marks)) : '–'}
+        note={<span class={far.tone}>{far.text}</span>}
       />
-      <Kpi label="State" value={short(stateRows)} unit="rows" note={bytes(stateBytes)} />
+      <Kpi label="State" value={short(stateRows)} unit={stateRows === 1 ? 'row' : 'rows'} note={bytes(stateBytes)} />
       <Kpi
-        label="Set aside"
+        label={all.flows.length > 1 ? `Set aside by ${all.flows.length} flows` : 'Set aside'}
         value={short(late)}
         unit="late"
         tone={late > 0 ? 'late' : ''}
         also={{ value: short(dead), unit: 'dead', tone: dead > 0 ? 'dead' : '' }}
-        note={letters && dead > 0 ? <a href={href('topics', letters.name)}>read the dead letters</a> : 'nothing lost'}
+        note={
+          <>
+            of {short(rowsIn)} read
+            {letters && letters.records_kept > 0 && (
+              <>
+                {' '}
+                · <a href={href('topics', letters.name)}>dead letters</a>
+              </>
+            )}
+          </>
+        }
       />
     </div>
   );
@@ -160,24 +169,39 @@ function Kpis({ all }: { all: All }) {
 
 function TableBlock({ table, featured = false }: { table: Table; featured?: boolean }) {
   const [ref, seen] = useSeen<HTMLDivElement>();
-  const { data } = useRows(table.name, featured ? 8 : 5, `${table.rows_total}.${table.version}`, seen);
+  const [chart, setChart] = useState<Chart | null>(null);
+  const view = table.kind === VIEW;
+  const lines = featured ? 8 : 5;
+  const { data } = useRows(table.name, view ? VIEW_ROWS : lines, `${table.rows_total}.${table.version}`, seen);
+  const rows = data && (view ? first(data, lines, chart) : data);
   return (
     <Card
       className={featured ? 'featured' : ''}
       title={<a href={href('tables', table.name)}>{table.name}</a>}
       aside={
         <>
-          {count(table.rows_total)} rows
+          {counted(table.rows_total, 'row', true)}
           {rate(`table.rows/${table.name}`) > 0 && <b> · {perSecond(rate(`table.rows/${table.name}`))}/s</b>}
         </>
       }
     >
       <div class="table-block" ref={ref}>
-        <TableChart table={table} height={featured ? 300 : 220} />
-        {data && data.rows.length > 0 && <RowsTable rows={data} label={`Newest rows of ${table.name}`} />}
+        <TableChart table={table} height={featured ? 300 : 220} onChart={setChart} />
+        {rows && rows.rows.length > 0 && <RowsTable rows={rows} label={`${view ? 'Rows' : 'Newest rows'} of ${table.name}`} />}
       </div>
     </Card>
   );
+}
+
+const VIEW = 'materialized view';
+/** Rows of a view that are put in the order of its bars. */
+const VIEW_ROWS = 500;
+
+/** The first rows of a view; under bars those that the bars show, in their order. */
+function first(rows: Rows, lines: number, chart: Chart | null): Rows {
+  const y = chart?.kind === 'bar' && rows.rows.length < VIEW_ROWS ? rows.columns.findIndex((column) => column.name === chart.y) : -1;
+  const sorted = y < 0 ? rows.rows : rows.rows.toSorted((a, b) => Number(b[y] ?? 0) - Number(a[y] ?? 0));
+  return { ...rows, rows: sorted.slice(0, lines) };
 }
 
 export function Topics({ topics }: { topics: Topic[] }) {
@@ -198,7 +222,7 @@ export function Topics({ topics }: { topics: Topic[] }) {
         {shown.map((topic) => (
           <li key={topic.name}><a class="topic-row" href={href('topics', topic.name)}>
             <span class="topic-name">
-              <b class={topic.dead_letters && topic.records_total > 0 ? 'dead' : ''}>{topic.name}</b>
+              <b class={topic.dead_letters && topic.records_kept > 0 ? 'dead' : ''}>{topic.name}</b>
               <small>
                 {topic.feed ?? `${topic.partitions} ${topic.partitions === 1 ? 'partition' : 'partitions'}`}
               </small>
@@ -211,9 +235,9 @@ export function Topics({ topics }: { topics: Topic[] }) {
               </b>
               <small>{bytes(rate(`topic.bytes/${topic.name}`))}/s</small>
             </span>
-            <span class="topic-total">
-              <b>{short(topic.records_total)}</b>
-              <small>{bytes(topic.bytes_total)}</small>
+            <span class="topic-total" title="Records kept">
+              <b>{short(topic.records_kept)}</b>
+              <small>{bytes(topic.bytes_kept)}</small>
             </span>
           </a></li>
         ))}

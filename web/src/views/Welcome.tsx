@@ -7,11 +7,12 @@ import { Code } from '../parts/Code';
 import { Card } from '../parts/Bits';
 import { Icon } from '../parts/Icon';
 import { Records, busiest } from '../parts/Records';
-import { StatusLine, Topics, Troubles } from './Overview';
+import { Troubles } from '../parts/Troubles';
+import { StatusLine, Topics } from './Overview';
 
 export function Welcome({ all }: { all: Overview }) {
   const own = all.topics.filter((topic) => !topic.internal);
-  const alive = own.some((topic) => topic.records_total > 0);
+  const alive = own.some((topic) => topic.records_kept > 0);
   const busy = busiest(all.topics);
   return (
     <div class="view welcome">
