@@ -9,7 +9,7 @@ import millstream
 
 def test_help_teaches_each_verb():
     text = millstream.run("--help").stdout
-    for verb in ("up", "run", "dry-run", "init", "broker", "replay", "topics", "groups", "produce", "consume", "configs", "completions"):
+    for verb in ("up", "run", "dry-run", "init", "broker", "replay", "topics", "groups", "produce", "consume", "configs", "users", "acls", "certificate", "completions"):
         assert verb in text
         first = ("Run", "Work", "Check", "Make", "Serve", "Send", "List", "Print", "Show")
         assert millstream.run(verb, "--help").stdout.startswith(first)
@@ -51,6 +51,12 @@ def test_up_without_a_project_serves_broker_and_page(tmp_path, server):
         assert b"Millstream" in answer.read()
     with urllib.request.urlopen(up.http + "/health") as answer:
         assert answer.status == 200
+    with urllib.request.urlopen(up.http + "/metrics") as answer:
+        text = answer.read().decode()
+    documented = (millstream.ROOT / "docs" / "metrics.md").read_text()
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    assert "millstream_connections" in names and "millstream_info" in names
+    assert all(f"`{name}`" in documented or f"`{name}{{" in documented for name in names), names
 
 
 def test_an_example_fills_its_lake_by_one_command(project, server):

@@ -225,6 +225,6 @@ pub async fn ready(State(shared): State<Shared>) -> Response {
 
 /// `GET /metrics`: Prometheus' text format.
 pub async fn prometheus(State(shared): State<Shared>) -> impl IntoResponse {
-    let page = metrics::render(&shared.0.sampler.latest().overview);
+    let page = metrics::render(&shared.0.sampler.latest().overview) + &shared.0.backend.metrics();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page)
 }

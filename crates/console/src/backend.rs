@@ -16,6 +16,10 @@ pub trait Backend: Send + Sync + 'static {
     fn ready(&self) -> Result<(), String> {
         Ok(())
     }
+    /// More metrics in Prometheus' text format, behind those of the overview; counters only, as for the overview.
+    fn metrics(&self) -> String {
+        String::new()
+    }
     /// Up to `limit` of the newest records of a topic over all its partitions, newest first.
     async fn topic_records(&self, topic: &str, limit: usize) -> Result<Vec<Record>, BackendError>;
     /// Up to `limit` of the newest rows of a table, newest first.

@@ -1,17 +1,11 @@
-//! `/metrics`: the totals in Prometheus' text format. Names are stable; to add one, add a line here.
+//! `/metrics`: the pipeline's totals in Prometheus' text format, before the backend's own. Names are stable; to add one, add a line here and
+//! one in `docs/metrics.md`.
 
 use std::fmt::Write;
 
-use crate::model::{FlowInfo, FlowStatus, Overview, TableInfo, TopicInfo};
+use crate::model::{FlowInfo, FlowStatus, Overview, TableInfo};
 
 type Gauge<T> = (&'static str, &'static str, &'static str, fn(&T) -> Option<f64>);
-
-const TOPICS: [Gauge<TopicInfo>; 4] = [
-    ("millstream_topic_records_total", "counter", "Records appended.", |t| Some(t.records_total as f64)),
-    ("millstream_topic_bytes_total", "counter", "Bytes appended.", |t| Some(t.bytes_total as f64)),
-    ("millstream_topic_records_kept", "gauge", "Records that are still there.", |t| Some(t.records_kept as f64)),
-    ("millstream_topic_partitions", "gauge", "Partitions.", |t| Some(f64::from(t.partitions))),
-];
 
 const FLOWS: [Gauge<FlowInfo>; 10] = [
     ("millstream_flow_rows_in_total", "counter", "Rows read from sources.", |f| Some(f.rows_in as f64)),
@@ -48,7 +42,6 @@ pub fn render(overview: &Overview) -> String {
     if let Some(bytes) = overview.data_bytes {
         alone("millstream_data_bytes", "gauge", "Bytes of the log on disk.", "", bytes as f64);
     }
-    family(&mut page, "topic", &overview.topics, |topic| &topic.name, &TOPICS);
     family(&mut page, "flow", &overview.flows, |flow| &flow.name, &FLOWS);
     family(&mut page, "table", &overview.tables, |table| &table.name, &TABLES);
     page
@@ -76,13 +69,13 @@ mod tests {
 
     #[test]
     fn a_page_that_prometheus_reads() {
-        let topic = TopicInfo { name: "odd\"name".to_owned(), records_total: 7, ..TopicInfo::default() };
-        let flow = FlowInfo { name: "f".to_owned(), watermark_us: Some(1_500_000), ..FlowInfo::default() };
-        let page = render(&Overview { topics: vec![topic], flows: vec![flow], ..Overview::default() });
+        let flow =
+            FlowInfo { name: "odd\"name".to_owned(), rows_in: 7, watermark_us: Some(1_500_000), ..FlowInfo::default() };
+        let page = render(&Overview { flows: vec![flow], ..Overview::default() });
         assert!(page.contains(
-            "# TYPE millstream_topic_records_total counter\nmillstream_topic_records_total{topic=\"odd\\\"name\"} 7\n"
+            "# TYPE millstream_flow_rows_in_total counter\nmillstream_flow_rows_in_total{flow=\"odd\\\"name\"} 7\n"
         ));
-        assert!(page.contains("millstream_flow_watermark_seconds{flow=\"f\"} 1.5\n"));
+        assert!(page.contains("millstream_flow_watermark_seconds{flow=\"odd\\\"name\"} 1.5\n"));
         assert!(!page.contains("millstream_flow_lag_records"), "what is not known is not there");
         assert!(!page.contains("millstream_table"));
     }

@@ -35,6 +35,10 @@ impl Backend for Fake {
         if self.failed.load(Ordering::Relaxed) { Err("flow f failed: no disk".to_owned()) } else { Ok(()) }
     }
 
+    fn metrics(&self) -> String {
+        "millstream_more 1\n".to_owned()
+    }
+
     async fn topic_records(&self, topic: &str, limit: usize) -> Result<Vec<Record>, BackendError> {
         if topic != "t" {
             return Err(BackendError::NotFound(format!("topic {topic}")));
@@ -111,6 +115,7 @@ async fn the_api_answers() {
     assert!(String::from_utf8_lossy(&body).contains("topic none is not here"));
     let (head, body) = server.get("/metrics", "").await;
     assert!(head.contains("text/plain; version=0.0.4") && body.starts_with(b"# HELP millstream_info"));
+    assert!(body.ends_with(b"\nmillstream_more 1\n"), "the backend's own come last");
     for path in ["/health", "/ready"] {
         assert!(server.get(path, "").await.0.starts_with("http/1.1 200"));
     }

@@ -75,6 +75,10 @@ impl Backend for Page {
         }
     }
 
+    fn metrics(&self) -> String {
+        self.broker.metrics_text()
+    }
+
     fn ready(&self) -> Result<(), String> {
         let mut reasons = self.disks.full();
         if self.project.is_some() {
