@@ -29,7 +29,7 @@ pub fn open_users(dir: &Path) -> Result<Box<dyn UserStore>, CommandError> {
         error => CommandError::Folder(format!("cannot open the data folder {place}: {error}")),
     })?;
     if report.created {
-        tracing::warn!("{place} was no data folder and is one now: a broker serves it with --data {place}");
+        tracing::info!("{place} was no data folder and is one now: a broker serves it with --data {place}");
     }
     let users = Users::offline(&log).map_err(|error| CommandError::Folder(format!("{place}: {error}")))?;
     Ok(Box::new(Folder { users, log }))
