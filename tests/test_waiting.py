@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -51,6 +52,18 @@ def overview(up):
         return json.load(answer)
 
 
+def told(up, folder):
+    """Do the page and /ready say that this folder's disk is full, and what to do?"""
+    try:
+        urllib.request.urlopen(f"{up.http}/ready", timeout=10)
+        return False
+    except urllib.error.HTTPError as answer:
+        reason = answer.read().decode()
+    problems = [problem["text"] for problem in overview(up)["overview"]["problems"] if problem["bad"]]
+    said = f"he disk of the data folder {folder} is full", f"he disk of the lake {folder} is full"
+    return all(any(words in text and "Free some space" in text for words in said) for text in [reason, *problems[:1]]) and problems != []
+
+
 def memory_mb(up):
     with open(f"/proc/{up.process.pid}/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
@@ -85,6 +98,7 @@ def test_a_full_lake_waits_says_why_and_loses_nothing(data, project, server):
 
         produce(rows[: len(rows) // 2])
         wait_until(lambda: "No space left" in json.dumps(overview(up)), 30, lambda: json.dumps(overview(up), indent=1)[:4000])
+        wait_until(lambda: told(up, lake), 10, lambda: json.dumps(overview(up), indent=1)[:4000])
         produce(rows[len(rows) // 2 :])
         assert memory_mb(up) < 250
         ballast.unlink()
@@ -97,7 +111,9 @@ def test_a_full_lake_waits_says_why_and_loses_nothing(data, project, server):
         got = millstream.read_table(table)
         assert {(r[0], r[1]): (int(r[2]), number(r[3]), number(r[4])) for r in got} == stations
         assert len(got) == len(stations)
-        assert "No space left" in up.log.read_text()
+        log = up.log.read_text()
+        assert "No space left" in log
+        assert log.count(f"the disk of the lake {lake} is full") == 1, log[-3000:]
 
 
 @pytest.mark.timeout(300)
@@ -129,6 +145,7 @@ def test_a_full_data_folder_refuses_what_it_cannot_keep(tmp_path, server):
         while not refused and number < 3000:
             produce(20)
         assert refused, "a full disk has taken 300 MB"
+        wait_until(lambda: told(broker, disk / "data"), 10, lambda: json.dumps(overview(broker), indent=1)[:4000])
         assert memory_mb(broker) < 250
         before = sorted(kept)
         assert [int(v.split(b" ")[0]) for v in read_all(broker)][: len(before)] == before, "reads go on"

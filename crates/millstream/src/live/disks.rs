@@ -68,7 +68,7 @@ impl Watched {
         if is && !was {
             tracing::error!("{}", self.says(free));
         } else if was && !is {
-            tracing::info!("there is room again on the disk of the {} {}", self.what, self.folder.display());
+            tracing::warn!("there is room again on the disk of the {} {}", self.what, self.folder.display());
         }
         *self.full.write() = is.then(|| self.says(free));
     }
