@@ -78,7 +78,7 @@ fn load(dir: &Path, environment: &Environment, files: &mut Files) -> Result<(Pip
         Err(error) => errors.append(error),
     }
     let Reader { configuration, places, graph, .. } = reader;
-    let session = session(&configuration, &places).map_err(|error| errors.append(error.into())).unwrap_or_default();
+    let session = session(&configuration, &places, &mut errors);
     let functions =
         Functions::new(session).map_err(|error| Diagnostic::nowhere("INTERNAL_ERROR", error.to_string()))?;
     let (tables, flows) = graph.plan(&functions, files, dir, &mut errors);
@@ -91,23 +91,23 @@ fn load(dir: &Path, environment: &Environment, files: &mut Files) -> Result<(Pip
     Ok((pipeline, errors))
 }
 
-fn session(
-    configuration: &BTreeMap<String, String>,
-    places: &BTreeMap<String, Span>,
-) -> std::result::Result<Session, Diagnostic> {
-    let Some(name) = configuration.get(TIME_ZONE) else { return Ok(Session::default()) };
+/// How values are read; what is wrong with the setting goes to `errors`.
+fn session(configuration: &BTreeMap<String, String>, places: &BTreeMap<String, Span>, errors: &mut Errors) -> Session {
+    let Some(name) = configuration.get(TIME_ZONE) else { return Session::default() };
     if let Some(zone) = Zone::parse(name) {
-        return Ok(Session::new(zone));
+        return Session::new(zone);
     }
     let message = format!("there is no time zone `{name}`");
     let error = places.get(TIME_ZONE).map_or_else(
         || Diagnostic::nowhere("INVALID_TIMEZONE", message.clone()),
         |place| Diagnostic::at(*place, "INVALID_TIMEZONE", message.clone()),
     );
-    Err(match Zone::nearest(name) {
+    let error = match Zone::nearest(name) {
         Some(near) => error.help(format!("did you mean {near}?")),
         None => error.help("UTC, Europe/Berlin, +02:00"),
-    })
+    };
+    errors.append(error.into());
+    Session::default()
 }
 
 struct Reader<'a> {
