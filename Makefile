@@ -4,7 +4,7 @@ export CARGO_BUILD_JOBS ?= 2
 VENV := .venv
 PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 
-.PHONY: build test quick lint unit integration tools bench web clean-data
+.PHONY: build test quick lint unit integration tools soak bench web clean-data
 
 build:            ## the binary: target/release/millstream
 	cargo build --release
@@ -14,7 +14,7 @@ test: lint build unit integration   ## everything; MILLSTREAM_STRICT=1 makes a m
 quick: build      ## what one runs while working: unit tests and the fast half of the integration tests
 	cargo test --release --quiet
 	$(MAKE) tools
-	$(PYTEST) tests --ignore tests/test_spark.py --ignore tests/test_crash.py --ignore tests/test_kafka.py
+	$(PYTEST) tests --ignore tests/test_spark.py --ignore tests/test_crash.py --ignore tests/test_kafka.py --ignore tests/test_suites.py
 
 lint:             ## formatting and clippy, warnings denied
 	cargo fmt --all --check
@@ -34,6 +34,10 @@ $(VENV)/.complete: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install -q -r tests/requirements.txt
 	touch $@
+
+soak: build       ## the peers' suites in their long form (a quarter of an hour)
+	$(MAKE) tools
+	MILLSTREAM_SOAK=1 $(PYTEST) tests/test_suites.py -ra
 
 bench: build      ## the README's table: Millstream beside real Kafka and Spark (minutes)
 	$(MAKE) tools

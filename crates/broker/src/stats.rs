@@ -1,6 +1,6 @@
 //! What went through a topic since the broker started: for people who look at a page, and for rates.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Counters of a topic. Loose: a reader may see one ahead of the other.
 #[derive(Debug, Default)]
@@ -9,12 +9,24 @@ pub struct TopicCounters {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     records_out: AtomicU64,
+    refusing: AtomicBool,
 }
 
 impl TopicCounters {
     pub(crate) fn add_in(&self, records: u64, bytes: u64) {
         self.records_in.fetch_add(records, Relaxed);
         self.bytes_in.fetch_add(bytes, Relaxed);
+    }
+
+    /// An append was refused, by a full disk for example. Is it the first since the last that was taken? A producer repeats many times a
+    /// second, and a log should not.
+    pub(crate) fn refuses(&self) -> bool {
+        !self.refusing.swap(true, Relaxed)
+    }
+
+    /// An append was taken. Is it the first since others were refused?
+    pub(crate) fn takes_again(&self) -> bool {
+        self.refusing.load(Relaxed) && self.refusing.swap(false, Relaxed)
     }
 
     pub(crate) fn add_out(&self, records: u64, bytes: u64) {

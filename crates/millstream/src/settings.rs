@@ -94,7 +94,9 @@ impl Loaded {
 pub fn dry_run(args: &DryRun) -> Result<()> {
     let project = Loaded::read(&args.project)?;
     let pipeline = &project.pipeline;
-    println!("{}: {} flows into {} tables", pipeline.name, pipeline.flows.len(), pipeline.tables.len());
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let (flows, tables) = (counted(pipeline.flows.len(), "flow"), counted(pipeline.tables.len(), "table"));
+    println!("{}: {flows} into {tables}", pipeline.name);
     for table in &pipeline.tables {
         let kind = if matches!(table.kind, TableKind::Streaming) { "streaming table" } else { "materialized view" };
         println!("\n{kind} {}  ({}:{})", table.name, table.origin.file.display(), table.origin.line);

@@ -124,6 +124,9 @@ impl Begun {
                 if let Some(saving) = &self.saving {
                     transactions.produced(saving);
                 }
+                if self.counters.takes_again() {
+                    tracing::info!("appends are taken again");
+                }
                 if !part.duplicate {
                     self.counters.add_in(self.records, self.bytes);
                 }
@@ -137,7 +140,9 @@ impl Begun {
             }
             Ok([]) => refused(index, Refusal::new(ErrorCode::UnknownServerError, &"the log gave no result")),
             Err(error) => {
-                tracing::warn!(%error, "append refused");
+                if self.counters.refuses() {
+                    tracing::warn!(%error, "append refused; it is said again when one of its topic has been taken meanwhile");
+                }
                 refused(index, Refusal::new(log_code(error), error))
             }
         }
