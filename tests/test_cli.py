@@ -208,7 +208,7 @@ def test_a_cluster_that_is_not_there_is_named_once_and_can_be_stopped(tmp_path):
     process.terminate()
     asked = time.monotonic()
     assert process.wait(10) == 1 and time.monotonic() - asked < 2
-    assert len(process.stderr.read().splitlines()) <= 2
+    assert len(process.stderr.read().splitlines()) <= 5, "once each, and no flood"
 
 
 def test_what_is_open_to_the_network_is_said(server, tmp_path):

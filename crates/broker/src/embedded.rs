@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use millstream_log::{Append, Committed};
-use millstream_protocol::records::batches;
+use millstream_protocol::records::{Scratch, batches, decode_batch};
 use tokio::sync::watch;
 
 use crate::runtime::blocking;
@@ -125,6 +125,12 @@ impl Broker {
         for part in parts {
             let found = self.topics.get(&part.topic).ok_or_else(|| BrokerError::UnknownTopic(part.topic.clone()))?;
             let partition = found.partition(part.partition)?;
+            if found.compacts && has_no_key(&part.batches) {
+                return Err(BrokerError::InvalidRequest(format!(
+                    "topic {} is compacted by keys, and a record for it has none: give the records keys, or set its cleanup.policy to delete",
+                    part.topic
+                )));
+            }
             let records = batches(&part.batches).map_while(Result::ok);
             let records: u64 = records.map(|(header, _)| header.record_count.max(0) as u64).sum();
             counted.push((found.counters.clone(), records, part.batches.len() as u64));
@@ -172,6 +178,16 @@ impl Broker {
         let found = self.topics.get(topic).ok_or_else(|| BrokerError::UnknownTopic(topic.to_string()))?;
         found.partition(number).cloned()
     }
+}
+
+/// Has a record of these batches no key?
+fn has_no_key(bytes: &Bytes) -> bool {
+    let mut scratch = Scratch::default();
+    batches(bytes).map_while(Result::ok).any(|(header, batch)| {
+        !header.is_control()
+            && decode_batch(batch, &mut scratch)
+                .is_ok_and(|records| records.map_while(Result::ok).any(|record| record.key.is_none()))
+    })
 }
 
 /// Puts a batch without records in the place of each that was aborted.

@@ -168,7 +168,8 @@ pub async fn table_chart(
     }
     let rows = shared.ask(shared.0.backend.table_rows(&slot.0, chart::ROWS_MAX)).await?;
     let wish = slot.1.clone();
-    let total = state.map_or(0, |(rows, _)| rows);
+    // The rows of a view come as its query orders them: the last one is not the oldest.
+    let total = state.filter(|(_, version)| *version == 0).map_or(0, |(rows, _)| rows);
     let chart = tokio::task::spawn_blocking(move || chart::chart(&rows, &wish, total)).await;
     let chart =
         Arc::new(chart.map_err(|_| Refusal(BackendError::Unavailable("the chart could not be drawn".to_owned())))?);

@@ -54,7 +54,7 @@ fn letter(fault: &RowFault, value: Vec<u8>) -> DeadLetter {
         error_class: fault.class.clone(),
         message: fault.message.clone(),
         record: None,
-        kept: !fault.stops,
+        kept: fault.kept,
     }
 }
 

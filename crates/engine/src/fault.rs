@@ -17,17 +17,19 @@ pub(crate) struct RowFault {
     pub message: String,
     /// Would it have stopped Spark? (`millstream.on.error` = `fail` stops at these.)
     pub stops: bool,
+    /// Does the row go on all the same, so that its letter is a copy?
+    pub kept: bool,
 }
 
 impl RowFault {
     pub fn new(row: u32, error: &DataFusionError) -> Self {
         let (class, message) = classify(error);
-        Self { row, class, message, stops: true }
+        Self { row, class, message, stops: true, kept: false }
     }
 
     pub fn null_time(row: u32) -> Self {
         let message = "the event time of this row is null, so that no window can hold it".to_owned();
-        Self { row, class: EVENT_TIME_IS_NULL.to_owned(), message, stops: false }
+        Self { row, class: EVENT_TIME_IS_NULL.to_owned(), message, stops: false, kept: false }
     }
 }
 

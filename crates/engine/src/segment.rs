@@ -112,7 +112,11 @@ impl Segment {
         }
         notes.faults.sort_by_key(|a| a.row);
         // Windows and lists make several rows of one, and a text that was malformed has no event time either: the first word is the cause.
-        notes.faults.dedup_by_key(|fault| fault.row);
+        notes.faults.dedup_by(|later, first| {
+            let same = later.row == first.row;
+            first.kept &= !same || later.kept;
+            same
+        });
         outcome.faults.append(&mut notes.faults);
         outcome.event_time_us = outcome.event_time_us.max(notes.event_time_us);
         for ((_, step), (rows_in, rows_out)) in self.ops.iter().zip(counts) {

@@ -51,9 +51,9 @@ pub trait Source: Send + Sync + 'static {
         let _ = partition;
         false
     }
-    /// `flow` would read again from here after a crash: its state is on disk up to `from`. What can be kept from retention is.
-    fn needed_from(&self, flow: &str, from: &Position) {
-        let _ = (flow, from);
+    /// `reader`, a flow's input, would read again from here after a crash: state is on disk up to `from`. What can be kept from retention is.
+    fn needed_from(&self, reader: &str, from: &Position) {
+        let _ = (reader, from);
     }
     /// Resolves when [`Source::end`] may be beyond `from`. May resolve early; must not miss.
     async fn changed(&self, from: &Position) -> Result<(), SourceError>;

@@ -99,7 +99,7 @@ impl Returns<'_> {
 }
 
 /// What an argument's text has to be, if it is the same for all rows.
-pub(crate) type ConstantFn = fn(&str) -> Result<()>;
+pub(crate) type ConstantFn = fn(&str, &[DataType]) -> Result<()>;
 
 /// A scalar function.
 pub(crate) struct Function {
@@ -241,7 +241,7 @@ impl ScalarUDFImpl for FunctionUdf {
         };
         for (at, check) in self.function.constants {
             if let Some(text) = returns.scalars.get(*at).copied().flatten().and_then(scalar_text) {
-                check(&text)?;
+                check(&text, &returns.types)?;
             }
         }
         let data_type = (self.function.returns)(&returns)?;

@@ -163,11 +163,13 @@ impl Graph {
         self.only.as_ref().is_none_or(|only| only.contains(table))
     }
 
-    /// Tables of this pipeline that a flow reads.
-    pub fn upstream(flow: &Flow) -> BTreeSet<String> {
+    /// Tables of this pipeline that a flow reads as streams.
+    fn upstream(flow: &Flow) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for relation in crate::sources::relations(&flow.plan) {
-            if let RelationKind::Table(name) = relation.kind {
+            if let RelationKind::Table(name) = relation.kind
+                && relation.streaming
+            {
                 found.insert(name);
             }
         }

@@ -17,6 +17,7 @@ use crate::graph::Graph;
 use crate::host::{Host, bind};
 use crate::live::Live;
 use crate::live::disks::Disks;
+use crate::order;
 use crate::page::Page;
 use crate::settings::Loaded;
 
@@ -117,6 +118,8 @@ async fn serve(
             for line in graph.sources.elsewhere(&graph.project.pipeline) {
                 println!("  reads  {line}");
             }
+            // What waits for ever for something that is not computed here is better not begun.
+            order::Left::of(&graph)?;
             let (live, tasks) = Live::start(Arc::new(graph), queries)?;
             *page.live.write() = Some(live);
             Some(tasks)

@@ -62,10 +62,8 @@ pub async fn keep(
     let trigger = graph.file_config(view)?.trigger;
     let mut seen: Option<Vec<u64>> = None;
     loop {
-        let began = Instant::now();
-        let found = inputs.versions().await?;
-        let mut took = began.elapsed();
-        match found {
+        let mut took = Duration::ZERO;
+        match inputs.versions().await? {
             Ok(found) if seen.as_ref() == Some(&found) => {}
             Ok(found) => {
                 let _turn = tokio::select! {
@@ -74,7 +72,7 @@ pub async fn keep(
                 };
                 let began = Instant::now();
                 replace(graph, view, answer).await?;
-                took += began.elapsed();
+                took = began.elapsed();
                 seen = Some(found);
             }
             Err(name) => answer.write().waiting = Some(format!("{name} was never computed yet")),

@@ -106,7 +106,11 @@ pub(crate) fn options(written: &[(String, String, Span)], span: Span) -> Result<
             .into(),
         ),
     }
-    for topic in options.get("subscribe").into_iter().flat_map(|topics| topics.split(',')).map(str::trim) {
+    let topics = options.get("subscribe").map(|topics| {
+        let names: Vec<&str> = topics.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        if names.is_empty() { vec![""] } else { names }
+    });
+    for topic in topics.into_iter().flatten() {
         // Kafka's own topics are read, but not written to.
         if let Some(fault) = topic_fault(topic.trim_start_matches("__")) {
             let error = Diagnostic::at(

@@ -258,20 +258,25 @@ fn check(version: i16, topic: &Topic, records: &Bytes, now_ms: i64) -> Result<Ba
         return Err(Refusal::new(ErrorCode::InvalidTimestamp, &why));
     }
     if topic.compacts {
-        check_keys(topic, records)?;
+        check_keys(topic, &header, records)?;
     }
     Ok(header)
 }
 
-/// What is kept by its key needs one.
-fn check_keys(topic: &Topic, records: &Bytes) -> Result<(), Refusal> {
+/// What is kept by its key needs one, and each record an offset of its own.
+fn check_keys(topic: &Topic, header: &BatchHeader, records: &Bytes) -> Result<(), Refusal> {
     let mut scratch = Scratch::default();
     let read = |error: BatchError| Refusal::new(error.error_code(), &error);
-    for (number, record) in decode_batch(records, &mut scratch).map_err(read)?.enumerate() {
-        if record.map_err(read)?.key.is_none() {
-            let why = format!("record {number} has no key: topic {} is compacted by keys", topic.name);
-            return Err(Refusal::new(ErrorCode::InvalidRecord, &why));
-        }
+    for (number, record) in (0..).zip(decode_batch(records, &mut scratch).map_err(read)?) {
+        let record = record.map_err(read)?;
+        let why = if record.key.is_none() {
+            format!("record {number} has no key: topic {} is compacted by keys", topic.name)
+        } else if record.offset != header.base_offset + number {
+            format!("record {number} of the batch says that it is another one")
+        } else {
+            continue;
+        };
+        return Err(Refusal::new(ErrorCode::InvalidRecord, &why));
     }
     Ok(())
 }

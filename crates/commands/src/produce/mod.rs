@@ -195,7 +195,7 @@ pub async fn run(args: &Produce, screen: &mut Screen) -> Result<(), CommandError
     let mut sent = Sent::default();
     let mut watch = Watch::new(&producer, screen, &bar);
     let feeding = feed(&mut input, args, &topic.name, timestamp, &producer, &bar, &mut sent);
-    let fed = watch.until_stopped(feeding).await.unwrap_or(Ok(()));
+    let fed = watch.until_stopped(feeding).await;
     let flushed = watch.until_hopeless(producer.flush()).await;
     drop(watch);
     bar.finish_and_clear();
@@ -208,13 +208,14 @@ pub async fn run(args: &Produce, screen: &mut Screen) -> Result<(), CommandError
             Some(format!("stopped before the broker had answered{}", obstacle.unwrap_or_default()))
         }
     };
-    if let Some(reason) = reason {
+    let stopped = || format!("stopped before the end of the input; --skip {acknowledged} goes on from there");
+    if let Some(reason) = reason.or_else(|| fed.is_none().then(stopped)) {
         return Err(CommandError::Undelivered { acknowledged, handed_over: sent.records, reason });
     }
     if !args.quiet {
         screen.note(&summary(&args.topic, sent.records as i64, sent.bytes as i64, started.elapsed()));
     }
-    fed
+    fed.unwrap_or(Ok(()))
 }
 
 /// What was handed to the producer.

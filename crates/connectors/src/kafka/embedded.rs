@@ -219,11 +219,11 @@ impl Source for EmbeddedSource {
         }
     }
 
-    fn needed_from(&self, flow: &str, from: &Position) {
+    fn needed_from(&self, reader: &str, from: &Position) {
         for (name, offset) in from {
             let Some((topic, partition)) = parse_partition_name(name) else { continue };
-            if let Err(error) = self.log.hold(topic, partition, flow, *offset, HOLD_MS) {
-                tracing::debug!(%error, flow, "retention is not told what is still needed");
+            if let Err(error) = self.log.hold(topic, partition, reader, *offset, HOLD_MS) {
+                tracing::debug!(%error, reader, "retention is not told what is still needed");
             }
         }
     }
@@ -247,7 +247,8 @@ struct PartitionReader {
 impl PartitionReader {
     async fn chunk(&mut self, log: &dyn EmbeddedLog, out: &mut Vec<SourceBatch>) -> Result<(), SourceError> {
         match log.read(&self.topic, self.partition, self.next, READ_BYTES).await {
-            Ok(bytes) if bytes.is_empty() => self.pass_over(self.to)?,
+            // Nothing is left there of what was compacted or aborted.
+            Ok(bytes) if bytes.is_empty() => self.next = self.to,
             Ok(bytes) => {
                 let place = |e: crate::decode::DecodeError| {
                     SourceError::Fatal(format!("{}-{} from offset {}: {e}", self.topic, self.partition, self.next))

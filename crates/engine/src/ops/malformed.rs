@@ -73,6 +73,7 @@ impl Reader {
                 class: SparkError::MALFORMED_RECORD.to_owned(),
                 message: reasons.value(row).to_owned(),
                 stops: false,
+                kept: true,
             });
         }
         Ok(())

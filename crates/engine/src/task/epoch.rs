@@ -31,10 +31,7 @@ impl FlowTask {
             return Ok(false);
         }
         self.look_at_statics_sometimes().await?;
-        self.stats.change(|stats| {
-            stats.status = Status::Running;
-            stats.backlog_total += backlog as u64;
-        });
+        self.stats.change(|stats| stats.status = Status::Running);
         self.epoch += 1;
         let names = self.program.inputs.iter().map(|input| input.relation.name.clone());
         self.reading = Some(Reading { until: names.zip(ends.iter().cloned()).collect(), watermark_us });
@@ -85,6 +82,8 @@ impl FlowTask {
     /// Reads one input up to `end`.
     async fn read(&mut self, index: usize, end: &Position) -> Result<(), EngineError> {
         let mut attempt = 0;
+        let total = offsets(&self.positions[index], end);
+        self.stats.change(|stats| stats.backlog_total += u64::try_from(total).unwrap_or(0));
         loop {
             match self.read_once(index, end).await? {
                 Ok(()) => return Ok(()),
@@ -121,6 +120,8 @@ impl FlowTask {
             }
         }
         // Offsets that hold no row (compacted, or markers) are passed too.
+        let passed = offsets(&self.positions[index], end);
+        self.stats.change(|stats| stats.backlog_done += u64::try_from(passed).unwrap_or(0));
         self.positions[index].extend(end.iter().map(|(partition, offset)| (partition.clone(), *offset)));
         Ok(Ok(()))
     }

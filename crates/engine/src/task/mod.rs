@@ -119,7 +119,8 @@ pub struct FlowTask {
     measured_at_us: i64,
     /// For each static side: of what it was read.
     static_versions: Vec<Option<Vec<u64>>>,
-    statics_at_us: i64,
+    /// When they are looked at again, at the earliest.
+    statics_due_us: i64,
 }
 
 /// What the next commit takes.
@@ -167,7 +168,7 @@ impl FlowTask {
             writing: None,
             measured_at_us: 0,
             static_versions: vec![None; program.statics.len()],
-            statics_at_us: 0,
+            statics_due_us: 0,
             program: Arc::new(program),
             sources,
             log,
@@ -175,6 +176,7 @@ impl FlowTask {
             stats,
             shutdown,
         };
+        task.take_state()?;
         task.look_at_statics().await?;
         task.stats.change(|stats| stats.status = Status::Recovering);
         let recovered = task.recover().await;

@@ -12,12 +12,22 @@ use crate::flow_log::{CommitError, Progress};
 use crate::state::{Manifest, Snapshot};
 
 impl FlowTask {
+    /// Makes the folder of state its own, and has the sources keep what a replay will read. Before anything that may take long: retention looks
+    /// soon after a start.
+    pub(super) fn take_state(&mut self) -> Result<(), EngineError> {
+        if !self.program.is_stateful() {
+            return Ok(());
+        }
+        self.store.lock()?;
+        if let Some(manifest) = self.store.manifest()? {
+            self.hold(&manifest.progress.sources);
+        }
+        Ok(())
+    }
+
     pub(super) async fn recover(&mut self) -> Result<(), EngineError> {
         let manifest = match self.program.is_stateful() {
-            true => {
-                self.store.lock()?;
-                self.store.manifest()?
-            }
+            true => self.store.manifest()?,
             false => None,
         };
         let Some(last) = self.last().await? else {
@@ -33,7 +43,6 @@ impl FlowTask {
                 return Err(self.changed(&last, Some(&manifest)));
             }
             self.load(&manifest)?;
-            self.hold(&manifest.progress.sources);
             self.replay(manifest.progress, &last).await?;
         }
         self.restore(&last);

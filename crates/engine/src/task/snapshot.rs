@@ -99,8 +99,9 @@ impl FlowTask {
     /// Asks the sources to keep what a replay from the snapshot would read.
     pub(super) fn hold(&self, sources: &BTreeMap<String, Position>) {
         for (input, source) in self.program.inputs.iter().zip(&self.sources) {
-            if let Some(position) = sources.get(&input.relation.name) {
-                source.needed_from(&self.program.name, position);
+            let name = &input.relation.name;
+            if let Some(position) = sources.get(name) {
+                source.needed_from(&format!("{}/{name}", self.program.name), position);
             }
         }
     }

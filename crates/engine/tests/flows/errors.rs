@@ -100,3 +100,13 @@ fn what_a_stream_cannot_do_is_named() {
     let grouped = scan("s").aggregate(vec![col("station")], vec![datafusion::functions_aggregate::sum::sum(col("n"))]);
     assert_eq!(refused(grouped.unwrap().build().unwrap()), "GROUP BY without event time");
 }
+
+#[tokio::test]
+async fn a_row_without_an_event_time_is_in_no_result_and_its_letter_says_so() {
+    let world = World::new(tumbling(), 1);
+    world.source().append("0", &rows_with_nulls(&[(None, "A", 1), (Some(at("12:00")), "A", 1)]));
+    world.run().await.unwrap();
+    let kept: Vec<bool> =
+        world.log.commits().iter().flat_map(|commit| &commit.dead).map(|letter| letter.kept).collect();
+    assert_eq!(kept, [false]);
+}

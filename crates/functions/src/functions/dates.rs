@@ -88,7 +88,7 @@ pub(crate) fn all() -> Vec<Function> {
             })
         }),
         Function::new("next_day", 2..=2, |_, _| Ok(vec![DataType::Date32, DataType::Utf8]), date, next_day)
-            .constants(&[(1, |name| weekday_named(name).map(drop))]),
+            .constants(&[(1, |name, _| weekday_named(name).map(drop))]),
         Function::new("make_date", 3..=3, |_, t| Ok(vec![DataType::Int32; t.len()]), date, make_date),
         Function::new("make_timestamp", 6..=7, make_timestamp_types, time, |call| make_timestamp(call, false))
             .constants(&[(6, is_zone)]),
@@ -573,11 +573,11 @@ fn zone_named(name: &str) -> Result<Zone> {
     })
 }
 
-fn is_zone(name: &str) -> Result<()> {
+fn is_zone(name: &str, _: &[DataType]) -> Result<()> {
     zone_named(name).map(drop)
 }
 
-fn is_unit(name: &str) -> Result<()> {
+fn is_unit(name: &str, _: &[DataType]) -> Result<()> {
     step(name).map(drop)
 }
 

@@ -150,8 +150,12 @@ fn moments(call: &Call<'_>, mode: CastMode, to: &DataType) -> Result<ColumnarVal
 }
 
 /// Their second argument is a pattern, if it is there.
-const READS: &[(usize, ConstantFn)] = &[(1, |pattern| for_parsing(pattern).map(drop))];
-const WRITES: &[(usize, ConstantFn)] = &[(1, |pattern| for_formatting(pattern).map(drop))];
+const READS: &[(usize, ConstantFn)] = &[(1, |pattern, types| match types[0] {
+    // Other values are cast, whatever the pattern says.
+    DataType::Utf8 => for_parsing(pattern).map(drop),
+    _ => Ok(()),
+})];
+const WRITES: &[(usize, ConstantFn)] = &[(1, |pattern, _| for_formatting(pattern).map(drop))];
 
 fn for_parsing(pattern: &str) -> Result<Pattern> {
     Pattern::for_parsing(pattern).map_err(unusable)

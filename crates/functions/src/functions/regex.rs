@@ -55,7 +55,7 @@ pub(crate) fn all() -> Vec<Function> {
             })
         }),
     ];
-    functions.into_iter().map(|function| function.constants(&[(1, |pattern| compile(pattern).map(drop))])).collect()
+    functions.into_iter().map(|function| function.constants(&[(1, |pattern, _| compile(pattern).map(drop))])).collect()
 }
 
 /// Patterns that were compiled, by their text; a few, as patterns are written by people.

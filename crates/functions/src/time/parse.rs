@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn letters_that_spark_refuses_are_refused() {
-        for bad in ["YYYY-MM-dd", "yyyy-MM-dd EEE", "{yyyy}", "yyyy[MM", "b", "yyyyyyy", "u"] {
+        for bad in ["YYYY-MM-dd", "yyyy-MM-dd EEE", "{yyyy}", "yyyy]MM", "b", "yyyyyyy", "u"] {
             assert!(Pattern::for_parsing(bad).is_err(), "{bad}");
         }
     }

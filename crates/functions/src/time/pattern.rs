@@ -123,10 +123,11 @@ impl Pattern {
     fn compile(pattern: &str, parsing: bool) -> Result<Self, PatternError> {
         let mut compiler = Compiler { pattern, parsing, stack: vec![Vec::new()] };
         compiler.run()?;
-        let mut items = compiler.stack.pop().unwrap_or_default();
-        if !compiler.stack.is_empty() {
-            return Err(error(pattern, "a '[' is not closed"));
+        // As in Java, what is not closed ends with the pattern.
+        while compiler.stack.len() > 1 {
+            compiler.close();
         }
+        let mut items = compiler.stack.pop().unwrap_or_default();
         reserve_adjacent(&mut items);
         let fixed = fixed_steps(&items);
         Ok(Self { source: pattern.to_owned(), items, fixed })
@@ -150,6 +151,13 @@ impl Compiler<'_> {
             (Some(Item::Literal(text)), Item::Literal(more)) => text.push_str(&more),
             (_, item) => top.push(item),
         }
+    }
+
+    /// Ends the innermost `[`.
+    fn close(&mut self) {
+        let mut inner = self.stack.pop().unwrap_or_default();
+        reserve_adjacent(&mut inner);
+        self.push(Item::Optional(inner));
     }
 
     fn run(&mut self) -> Result<(), PatternError> {
@@ -194,9 +202,7 @@ impl Compiler<'_> {
                     if self.stack.len() < 2 {
                         return Err(error(pattern, "a ']' has no '['"));
                     }
-                    let mut inner = self.stack.pop().unwrap_or_default();
-                    reserve_adjacent(&mut inner);
-                    self.push(Item::Optional(inner));
+                    self.close();
                 }
                 '{' | '}' | '#' => return Err(error(pattern, format!("'{c}' is reserved; quote it: '{c}'"))),
                 other => self.push(Item::Literal(other.to_string())),

@@ -27,10 +27,16 @@ const WRITE_BYTES: usize = 1 << 20;
 
 /// Whether there is something to do at `now_ms`, once all segments are synced.
 pub(crate) fn is_wanted(partition: &Partition, now_ms: i64) -> Result<bool, LogError> {
-    let (config, stable) = (partition.config(), partition.last_stable_offset()?);
+    let (config, stable) = (partition.config(), free_to(partition, now_ms)?);
     let segments = partition.closed_segments(false)?;
     let end = plan::cleanable_to(now_ms, &config, &segments, partition.clean_to(), stable);
     Ok(end.is_some() && !partition.swap_is_unfinished())
+}
+
+/// Up to where no transaction is open, and no reader holds records to read them again.
+fn free_to(partition: &Partition, now_ms: i64) -> Result<i64, LogError> {
+    let stable = partition.last_stable_offset()?;
+    Ok(partition.first_held(now_ms).map_or(stable, |held| held.min(stable)))
 }
 
 /// Compacts a partition as far as its configuration asks for at `now_ms`, until `stop`.
@@ -47,7 +53,7 @@ pub(crate) fn compact(
     if partition.swap_is_unfinished() {
         return Ok(());
     }
-    let stable = partition.last_stable_offset()?;
+    let stable = free_to(partition, now_ms)?;
     let mut done = false;
     while !stop.load(Ordering::Relaxed) {
         let segments = partition.closed_segments(true)?;
@@ -78,6 +84,10 @@ pub(crate) fn compact(
         partition.forget_aborted(&cleaner.ended)?;
         partition.set_clean_to(end)?;
         report.partitions += usize::from(!std::mem::replace(&mut done, true));
+        if !cleaner.ended.is_empty() {
+            // What readers are not told any more has to be durable before its markers may go.
+            break;
+        }
     }
     Ok(())
 }
@@ -119,7 +129,8 @@ fn note_keys(
                 }
                 Ok(())
             };
-            note().map_err(|error| corrupt(partition, segment, scan.position(), &error))?;
+            // Its checksum is right, so that is how it was sent: it stays, and nobody can read it.
+            let _unreadable = note();
         }
     }
     Ok(Some((keys, end)))
@@ -152,8 +163,8 @@ fn write_group(
                 if stop.load(Ordering::Relaxed) {
                     return Ok(None);
                 }
-                let fate = cleaner.decide(&header, &batch);
-                match fate.map_err(|error| corrupt(partition, segment, scan.position(), &error))? {
+                // What cannot be read, though its checksum is right, was sent like that and stays.
+                match cleaner.decide(&header, &batch).unwrap_or(Fate::Keep) {
                     Fate::Keep => buffer.extend_from_slice(&batch),
                     Fate::Become(changed) => buffer.extend_from_slice(&changed),
                     Fate::Drop => {}
@@ -185,9 +196,4 @@ fn next(
     let path = || partition.log_path(segment.base_offset);
     let batch = scan.batch(position, &header).map_err(|error| LogError::io("read", &path(), &error))?;
     Ok(Some((header, batch)))
-}
-
-fn corrupt(partition: &Partition, segment: &Closed, position: u64, error: &BatchError) -> LogError {
-    let path = partition.log_path(segment.base_offset);
-    LogError::Corrupt { path, position, reason: format!("the batch before it: {error}") }
 }

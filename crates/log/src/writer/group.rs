@@ -1,6 +1,7 @@
 //! The way of a group of appends: staged, journaled, published; or taken back.
 
 use std::mem;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -138,7 +139,7 @@ impl Writer {
                 append.pending.answer(Err(error));
                 continue;
             }
-            if append.pending.ack == Ack::Written {
+            if append.pending.ack == Ack::Written && !staged.iter().any(|before| hides(before, &append)) {
                 let results = append.results();
                 append.pending.answer(Ok(results));
             }
@@ -254,4 +255,11 @@ fn direct_bytes_min(pending: &Pending, wanted: usize, journal_max: usize) -> usi
         }
         least /= 2;
     }
+}
+
+/// Is a part of `before` written without its head in front of one of `after`? A process that is killed now leaves nothing of either.
+fn hides(before: &StagedAppend, after: &StagedAppend) -> bool {
+    let headless = |part: &Staged| part.written.as_ref().is_some_and(|written| written.way == Way::Headless);
+    let hidden = |part: &Staged| after.parts.iter().any(|other| Arc::ptr_eq(&part.partition, &other.partition));
+    before.parts.iter().any(|part| headless(part) && hidden(part))
 }

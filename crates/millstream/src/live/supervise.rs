@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use futures::FutureExt;
 use millstream_connectors::file_sink::SinkError;
+use millstream_connectors::kafka::ClusterSinkError;
 use millstream_engine::EngineError;
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -44,7 +45,10 @@ impl Failure {
                     | EngineError::Row { .. }
             )
         );
-        !for_good && !matches!(error.downcast_ref(), Some(SinkError::Inconsistent { .. }))
+        // What a cluster took of a delivery before it refused the rest it would take again with each try.
+        let ours = |error: &ClusterSinkError| matches!(error, ClusterSinkError::Log(_) | ClusterSinkError::Read(_));
+        let refused = error.downcast_ref().is_some_and(|error| !ours(error) && !error.is_transient());
+        !for_good && !refused && !matches!(error.downcast_ref(), Some(SinkError::Inconsistent { .. }))
     }
 }
 

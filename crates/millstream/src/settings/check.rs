@@ -1,9 +1,10 @@
 //! What is wrong beside the queries, found before anything runs: values of settings, topics and feeds.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use millstream_broker::configs::topic;
-use millstream_connectors::feeds::{check_feed, nearest};
+use millstream_connectors::feeds::{FeedSpec, check_feed, nearest};
 use millstream_connectors::file_sink::FileConfig;
 use millstream_connectors::kafka::KafkaOptions;
 use millstream_connectors::table_log::Delivery;
@@ -139,7 +140,10 @@ fn settings(project: &Loaded, yaml: &str) -> Option<Report> {
             let message = format!("feed {name}: `{}` is no name of a topic: {fault}", feed.topic);
             report.line(line(&["feeds", name, "topic"]), "topic", CLASS, message, None);
         }
-        if let Err(error) = check_feed(name, feed, &project.dir) {
+        // A file that is not there may come yet: the feed waits for it.
+        if missing_file(feed, &project.dir).is_none()
+            && let Err(error) = check_feed(name, feed, &project.dir)
+        {
             let (line, word) = place_in_feed(yaml, name, &error.problem);
             report.line(line, &word, CLASS, error.to_string(), None);
         }
@@ -177,7 +181,13 @@ fn place_in_feed(yaml: &str, feed: &str, problem: &str) -> (usize, String) {
     }
 }
 
-/// What runs, but hardly as it was meant: feeds whose topic no query reads.
+/// The file that a feed would replay, if it is not there.
+fn missing_file<'a>(feed: &'a FeedSpec, base: &Path) -> Option<&'a str> {
+    let replay = feed.replay.as_ref()?;
+    (!base.join(&replay.file).exists()).then_some(&replay.file)
+}
+
+/// What runs, but hardly as it was meant: feeds without their file, and those whose topic no query reads.
 pub fn warnings(project: &Loaded, yaml: &str) -> Vec<Report> {
     let pipeline = &project.pipeline;
     let mut read: BTreeSet<String> = BTreeSet::new();
@@ -189,8 +199,15 @@ pub fn warnings(project: &Loaded, yaml: &str) -> Vec<Report> {
         }
     }
     let mut report = Report::of_file(Settings::FILE, yaml);
+    for (name, feed) in &project.settings.feeds {
+        if let Some(file) = missing_file(feed, &project.dir) {
+            let message = format!("feed {name}: there is no file `{file}` yet; the feed begins when it comes");
+            report.line(line_of(yaml, &["feeds", name, "replay", "file"]).0, file, CLASS, message, None);
+            report.diagnostics.last_mut().expect("it was just added").warning = true;
+        }
+    }
     if read.is_empty() {
-        return Vec::new();
+        return vec![report];
     }
     for (name, feed) in project.settings.feeds.iter().filter(|(_, feed)| !read.contains(&feed.topic)) {
         let message = format!("feed {name} writes into `{}`, which no query reads", feed.topic);
