@@ -168,12 +168,6 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends what [`Broker::hold`] began.
-    pub fn release(&self, topic: &str, partition: i32, owner: &str) -> Result<(), BrokerError> {
-        self.partition(topic, partition)?.release(owner);
-        Ok(())
-    }
-
     fn partition(&self, topic: &str, number: i32) -> Result<std::sync::Arc<millstream_log::Partition>, BrokerError> {
         let found = self.topics.get(topic).ok_or_else(|| BrokerError::UnknownTopic(topic.to_string()))?;
         found.partition(number).cloned()

@@ -24,7 +24,6 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use futures::{StreamExt, TryStreamExt};
 use millstream_sql::Relation;
 use millstream_sql::logical::{WatermarkNode, WindowNode};
-pub(crate) use millstream_sql::relations_of as relations;
 
 use crate::compile::nullable;
 use crate::error::EngineError;

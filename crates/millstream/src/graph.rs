@@ -18,7 +18,7 @@ use millstream_engine::{
 };
 use millstream_functions::Session;
 use millstream_functions::time::Zone;
-use millstream_sql::{Flow, Relation, RelationKind, Table, TableKind};
+use millstream_sql::{Flow, Relation, RelationKind, Table, TableKind, relations_of};
 use tokio::sync::watch;
 
 use crate::cli::Refresh;
@@ -166,7 +166,7 @@ impl Graph {
     /// Tables of this pipeline that a flow reads as streams.
     fn upstream(flow: &Flow) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
-        for relation in crate::sources::relations(&flow.plan) {
+        for relation in relations_of(&flow.plan) {
             if let RelationKind::Table(name) = relation.kind
                 && relation.streaming
             {
@@ -242,7 +242,7 @@ impl Graph {
     fn cluster(&self, table: &Table) -> Result<Option<(String, BTreeMap<String, String>)>> {
         let named = table.properties.get("millstream.topic.bootstrap").map(String::as_str);
         let flows = self.project.pipeline.flows.iter().filter(|flow| flow.target == table.name);
-        let relations: Vec<Relation> = flows.flat_map(|flow| crate::sources::relations(&flow.plan)).collect();
+        let relations: Vec<Relation> = flows.flat_map(|flow| relations_of(&flow.plan)).collect();
         self.sources.cluster(named, &relations)
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
-use millstream_sql::{Relation, RelationKind, TableKind};
+use millstream_sql::{Relation, RelationKind, TableKind, relations_of};
 
 use crate::graph::Graph;
 
@@ -42,14 +42,12 @@ impl Left {
         let flows = graph.flows().map(|flow| Node {
             name: flow.name.clone(),
             target: flow.target.clone(),
-            reads: tables(&millstream_sql::relations_of(&flow.plan)),
+            reads: tables(&relations_of(&flow.plan)),
         });
         let views = graph.views().filter_map(|view| match &view.kind {
-            TableKind::Materialized(plan) => Some(Node {
-                name: view.name.clone(),
-                target: view.name.clone(),
-                reads: tables(&millstream_sql::relations_of(plan)),
-            }),
+            TableKind::Materialized(plan) => {
+                Some(Node { name: view.name.clone(), target: view.name.clone(), reads: tables(&relations_of(plan)) })
+            }
             TableKind::Streaming => None,
         });
         let left = Self {
@@ -71,15 +69,13 @@ impl Left {
     fn needs_nothing_that_is_not_there(&self, graph: &Graph) -> Result<()> {
         let statics = graph.statics();
         for flow in graph.flows() {
-            for relation in millstream_sql::relations_of(&flow.plan) {
-                let here =
-                    self.views.iter().any(|view| matches!(&relation.kind, RelationKind::Table(t) if *t == view.name));
+            for relation in relations_of(&flow.plan) {
+                let RelationKind::Table(table) = &relation.kind else { continue };
+                let here = self.views.iter().any(|view| view.name == *table);
                 if !relation.streaming && !here && statics.version(&relation)?.is_none() {
                     bail!(
-                        "flow {} joins {}, which was never computed: refresh it too (--refresh {})",
-                        flow.name,
-                        relation.name,
-                        relation.name
+                        "flow {} joins {table}, which was never computed: refresh it too (--refresh {table})",
+                        flow.name
                     );
                 }
             }

@@ -13,8 +13,7 @@ use millstream_connectors::kafka::{Bootstrap, ClusterSource, EmbeddedSource, Kaf
 use millstream_connectors::table_log::{TableHub, TableSource as TableLogSource};
 use millstream_engine::{Source, StaticTables};
 use millstream_functions::Session;
-pub use millstream_sql::relations_of as relations;
-use millstream_sql::{Pipeline, Relation, RelationKind};
+use millstream_sql::{Pipeline, Relation, RelationKind, relations_of};
 
 use crate::settings::Loaded;
 
@@ -70,7 +69,7 @@ impl Sources {
     /// Topics that flows read from other clusters, as a person is told at the start: a line for each cluster.
     pub fn elsewhere(&self, pipeline: &Pipeline) -> Vec<String> {
         let mut clusters: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for relation in pipeline.flows.iter().flat_map(|flow| relations(&flow.plan)) {
+        for relation in pipeline.flows.iter().flat_map(|flow| relations_of(&flow.plan)) {
             let RelationKind::Kafka(options) = &relation.kind else { continue };
             // What is wrong with options is said where they are used.
             let bootstrap = KafkaOptions::parse(options).ok().and_then(|options| options.bootstrap);

@@ -15,7 +15,7 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
-use millstream_sql::{Flow, Relation};
+use millstream_sql::{Flow, Relation, relations_of};
 
 use crate::aggregate::AggregateSpec;
 use crate::error::EngineError;
@@ -89,7 +89,7 @@ impl FlowProgram {
 
     /// Static relations that it reads; [`crate::StaticTables`] is asked for each.
     pub fn static_relations(&self) -> BTreeSet<String> {
-        self.statics.iter().flat_map(|side| crate::statics::relations(side.plan())).map(|found| found.name).collect()
+        self.statics.iter().flat_map(|side| relations_of(side.plan())).map(|found| found.name).collect()
     }
 
     /// Does it keep groups over epochs?
@@ -135,7 +135,7 @@ pub(crate) fn nullable(schema: &DFSchema) -> SchemaRef {
 
 /// Does anything below read a stream?
 pub(crate) fn has_stream(plan: &LogicalPlan) -> bool {
-    crate::statics::relations(plan).iter().any(|relation| relation.streaming)
+    relations_of(plan).iter().any(|relation| relation.streaming)
 }
 
 /// A field for a physical key.

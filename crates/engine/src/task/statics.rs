@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream_sql::Relation;
+use millstream_sql::{Relation, relations_of};
 
 use super::FlowTask;
 use super::pull::ended;
@@ -21,7 +21,7 @@ impl FlowTask {
         let program = Arc::clone(&self.program);
         let mut loading_us = 0;
         for (index, side) in program.statics.iter().enumerate() {
-            let relations = crate::statics::relations(side.plan());
+            let relations = relations_of(side.plan());
             let Some(tables) = self.options.statics.clone() else {
                 let missing = relations.into_iter().map(|relation| relation.name).next();
                 return Err(EngineError::MissingSource(missing.unwrap_or_default()));
