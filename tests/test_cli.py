@@ -251,3 +251,19 @@ def test_produce_says_what_refuses_it_and_stops_when_told(server, tmp_path):
     process.terminate()
     assert process.wait(5) == 1
     assert "1 record of 2 acknowledged: stopped before the broker had answered" in process.stderr.read()
+
+
+def test_a_file_is_replayed_in_the_order_of_its_times(server, tmp_path):
+    (tmp_path / "rows.csv").write_text("day,time,n\n01/02/2024,00:10:00,3\n01/01/2024,12:00:00,1\nnever,never,2\n12/31/2023,09:00:00,0\n")
+    broker = server("broker", "--data", tmp_path / "data")
+    millstream.run("replay", tmp_path / "rows.csv", "--topic", "rows", "-b", broker.kafka, "--sort", "--time", "day,time",
+                   "--time-format", "MM/dd/yyyy HH:mm:ss")
+    values = millstream.run("consume", "rows", "-b", broker.kafka, "--format", "raw").stdout.splitlines()
+    assert [value[-1] for value in values] == ["0", "1", "2", "3"], values
+
+
+def test_a_run_does_not_wait_for_ever_for_a_topic(server, project, tmp_path):
+    broker = server("broker", "--data", tmp_path / "data")
+    done = millstream.run("run", project("parks"), env={"KAFKA_BOOTSTRAP": broker.kafka}, check=False, timeout=60)
+    assert done.returncode == 1
+    assert f"{broker.kafka} has no topic" in done.stderr and "millstream topics create" in done.stderr, done.stderr

@@ -85,6 +85,30 @@ def test_a_view_that_is_joined_but_was_never_computed_is_named(tmp_path):
     assert rows(tmp_path, "named") == [["A", "ASTOR", "1"]]
 
 
+def test_a_position_in_one_cluster_is_not_used_in_another(tmp_path, server):
+    project = tmp_path / "project"
+    (project / "transformations").mkdir(parents=True)
+    (project / "spark-pipeline.yml").write_text(PIPELINE)
+    (project / "transformations" / "all.sql").write_text("""
+        CREATE STREAMING TABLE copied USING csv AS SELECT CAST(value AS STRING) AS value FROM STREAM kafka
+        WITH ('kafka.bootstrap.servers' = '${env:KAFKA_BOOTSTRAP}', subscribe = 'words', startingOffsets = 'earliest');
+    """)
+    here, there = server("broker", "--data", tmp_path / "here"), server("broker", "--data", tmp_path / "there")
+    for broker, words in ((here, "a\nb\n"), (there, "x\ny\nz\n")):
+        lines = tmp_path / "lines"
+        lines.write_text(words)
+        millstream.run("produce", "words", lines, "-b", broker.kafka)
+    run = lambda broker, *args, **kwargs: millstream.run("run", project, *args, env={"KAFKA_BOOTSTRAP": broker.kafka}, **kwargs)
+    run(here)
+    refused = run(there, check=False)
+    assert refused.returncode == 1
+    assert "--full-refresh copied" in refused.stderr and refused.stderr.count("cluster ") == 2, refused.stderr
+    run(here)
+    assert rows(project, "copied") == [["a"], ["b"]]
+    run(there, "--full-refresh", "copied")
+    assert rows(project, "copied") == [["x"], ["y"], ["z"]]
+
+
 def test_a_folder_of_very_many_small_files_is_read_whole(tmp_path):
     pipeline(tmp_path, "CREATE STREAMING TABLE copied USING csv AS SELECT station, n FROM STREAM visits;")
     for number in range(5_000):

@@ -73,6 +73,8 @@ pub struct Append {
 /// The log of the broker in this process.
 #[async_trait]
 pub trait EmbeddedLog: Send + Sync + 'static {
+    /// The cluster's id, as clients see it; made with the data folder.
+    fn cluster_id(&self) -> String;
     /// Makes the topic if it is not there. Names that begin with `__` are internal.
     async fn ensure_topic(&self, name: &str, spec: TopicSpec) -> Result<TopicInfo, EmbeddedError>;
     /// All topics, internal ones too.

@@ -123,6 +123,10 @@ fn split(bytes: &Bytes) -> Option<Vec<(i64, i64, Bytes)>> {
 
 #[async_trait]
 impl EmbeddedLog for MemoryLog {
+    fn cluster_id(&self) -> String {
+        "memory".into()
+    }
+
     async fn ensure_topic(&self, name: &str, spec: TopicSpec) -> Result<TopicInfo, EmbeddedError> {
         if !is_legal(name) {
             return Err(EmbeddedError::Refused(format!("{name:?} is not a legal topic name")));

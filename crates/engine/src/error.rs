@@ -50,6 +50,23 @@ pub enum EngineError {
         /// The first difference that is known.
         change: String,
     },
+    /// A source is in another world than the flow's position.
+    #[error(
+        "{flow} has read {relation} from {was} so far; what is named now is {origin}, where the same offsets are of other records. To go \
+         on: name the one from before; to begin anew with this one: `--full-refresh {table}`"
+    )]
+    Elsewhere {
+        /// Name of the flow.
+        flow: String,
+        /// The table it feeds.
+        table: String,
+        /// Name of the source.
+        relation: String,
+        /// Where the position is from.
+        was: String,
+        /// Where the source is now.
+        origin: String,
+    },
     /// Progress says there was state, but it is not there.
     #[error("{path}: the state of {flow} as of epoch {epoch} is missing. To begin anew: `--full-refresh {table}`")]
     StateMissing {

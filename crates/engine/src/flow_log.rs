@@ -17,6 +17,9 @@ pub struct Progress {
     pub fingerprint: String,
     /// Position of each source (by its relation's name) after this epoch.
     pub sources: BTreeMap<String, Position>,
+    /// The world that each source's position belongs to, where it has one ([`crate::Source::origin`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub origins: BTreeMap<String, String>,
     /// Largest event time seen, per source and partition, in µs since 1970; the clocks that [`Progress::watermark_us`] is made of.
     pub clocks: BTreeMap<String, BTreeMap<String, i64>>,
     /// Watermark that rows of the *next* epoch are judged by, in µs since 1970.

@@ -55,6 +55,11 @@ pub trait Source: Send + Sync + 'static {
     fn needed_from(&self, reader: &str, from: &Position) {
         let _ = (reader, from);
     }
+    /// The world that its positions belong to, in words (`cluster 5L6g3nShT-eMCtK--X86sw`): the same names and offsets mean other rows in
+    /// another one. `None`: they mean the same everywhere, or it cannot be told.
+    async fn origin(&self) -> Result<Option<String>, SourceError> {
+        Ok(None)
+    }
     /// Resolves when [`Source::end`] may be beyond `from`. May resolve early; must not miss.
     async fn changed(&self, from: &Position) -> Result<(), SourceError>;
     /// May a record be blamed by partition and offset in dead letters? (`topic`, `partition`, `offset` of a row, from the metadata.)

@@ -34,6 +34,7 @@ pub struct MemorySource {
     /// Rows before these offsets are gone.
     starts: Mutex<Position>,
     needed: Mutex<Position>,
+    origin: Mutex<Option<String>>,
     files: bool,
 }
 
@@ -61,6 +62,7 @@ impl MemorySource {
             panics: AtomicBool::new(false),
             starts: Mutex::default(),
             needed: Mutex::default(),
+            origin: Mutex::default(),
             files,
         })
     }
@@ -103,6 +105,11 @@ impl MemorySource {
         self.starts.lock().insert(partition.to_owned(), offset);
     }
 
+    /// From now on it is in this world.
+    pub fn move_to(&self, origin: &str) {
+        *self.origin.lock() = Some(origin.to_owned());
+    }
+
     /// Where a flow said last that it would read again after a crash.
     pub fn needed(&self) -> Position {
         self.needed.lock().clone()
@@ -121,6 +128,10 @@ impl MemorySource {
 impl Source for MemorySource {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+
+    async fn origin(&self) -> Result<Option<String>, SourceError> {
+        Ok(self.origin.lock().clone())
     }
 
     async fn start(&self) -> Result<Position, SourceError> {

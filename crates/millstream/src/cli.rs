@@ -180,6 +180,9 @@ pub struct Replay {
     /// Times as fast as the time column says; without it, as fast as it goes
     #[arg(long, value_name = "FACTOR", requires = "time")]
     pub speed: Option<f64>,
+    /// In the order of the time column instead of the file's; a line without a time stays behind the one before it
+    #[arg(long, requires = "time")]
+    pub sort: bool,
     /// Column whose value is the record's key
     #[arg(long, value_name = "COLUMN")]
     pub key: Option<String>,

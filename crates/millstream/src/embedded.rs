@@ -33,6 +33,10 @@ fn refused(error: BrokerError) -> EmbeddedError {
 
 #[async_trait]
 impl EmbeddedLog for Embedded {
+    fn cluster_id(&self) -> String {
+        self.0.cluster_id().to_owned()
+    }
+
     async fn ensure_topic(&self, name: &str, spec: TopicSpec) -> Result<TopicInfo, EmbeddedError> {
         let info = self.0.ensure_topic(name, spec.partitions, &spec.configs).await.map_err(refused)?;
         Ok(TopicInfo { name: info.name, partitions: info.partitions })

@@ -24,9 +24,9 @@ use crate::host::Host;
 /// Sends the file.
 pub async fn replay(args: &cli::Replay) -> Result<()> {
     let spec = spec(args)?;
-    if !args.time.is_empty() && args.speed.is_none() {
+    if !args.time.is_empty() && args.speed.is_none() && !args.sort {
         eprintln!(
-            "--time without --speed changes nothing: as fast as it goes; --speed 1 is the pace of the time column"
+            "--time changes nothing without --sort, the order, or --speed, the pace (--speed 1 is that of the time column)"
         );
     }
     let cursor: Box<dyn Cursor> = Box::new(Replay::new(&spec, Path::new("")).map_err(|e| anyhow!("{e}"))?);
@@ -56,6 +56,9 @@ pub async fn replay(args: &cli::Replay) -> Result<()> {
 fn spec(args: &cli::Replay) -> Result<FeedSpec> {
     let time: Vec<Value> = args.time.iter().map(|column| json!({ "column": column })).collect();
     let mut replay = json!({ "file": args.file, "speed": args.speed.map_or_else(|| json!("max"), |s| json!(s)) });
+    if args.sort {
+        replay["sort"] = json!(true);
+    }
     if let Some(format) = &args.format {
         replay["format"] = json!(format);
     }

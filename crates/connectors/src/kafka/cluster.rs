@@ -27,7 +27,7 @@ use super::client_config::client_config;
 use super::cluster_poll::{Request, poll_forever};
 use super::handed_over::handed_over;
 use super::link::Link;
-use super::offsets::{Begin, begin, ends, limit, no_record, parse_partition_name, partition_name};
+use super::offsets::{Begin, begin, ends, limit, no_record, origin, parse_partition_name, partition_name};
 use super::options::{KafkaOptions, Topics};
 use crate::decode::{Columns, Decoder};
 use crate::embedded::PartitionOffsets;
@@ -49,6 +49,8 @@ pub struct ClusterSource {
     schema: SchemaRef,
     options: KafkaOptions,
     known: Mutex<Option<Known>>,
+    /// Since when a topic that was named is not there.
+    missing_since: Mutex<Option<Instant>>,
 }
 
 impl ClusterSource {
@@ -90,7 +92,15 @@ impl ClusterSource {
         let polled = Arc::clone(&consumer);
         let thread = thread::Builder::new().name("kafka-source".into()).spawn(move || poll_forever(&polled, &receiver));
         let poller = thread.map_err(|e| fatal(format!("no thread for the kafka source: {e}")))?.thread().clone();
-        Ok(Self { consumer, requests, poller, schema, options, known: Mutex::default() })
+        Ok(Self {
+            consumer,
+            requests,
+            poller,
+            schema,
+            options,
+            known: Mutex::default(),
+            missing_since: Mutex::default(),
+        })
     }
 
     /// Asks the cluster, which may take as long as `ask` is told.
@@ -129,7 +139,8 @@ impl ClusterSource {
                     let partitions =
                         self.ask(move |consumer, timeout| metadata(consumer, Some(&topic), timeout)).await?;
                     if partitions.is_empty() {
-                        return Err(SourceError::Unavailable(format!("the cluster has no topic {name}")));
+                        let since = *self.missing_since.lock().get_or_insert_with(Instant::now);
+                        return Err(self.consumer.context().no_topic(name, since));
                     }
                     found.extend(partitions);
                 }
@@ -140,6 +151,7 @@ impl ClusterSource {
                 all.into_iter().filter(|(name, _)| !is_internal(name) && pattern.is_match(name)).collect()
             }
         };
+        *self.missing_since.lock() = None;
         *self.known.lock() = Some((Instant::now(), found.clone()));
         Ok(found)
     }
@@ -226,6 +238,14 @@ pub(super) fn source_error(link: &Link, error: KafkaError) -> SourceError {
 impl Source for ClusterSource {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+
+    async fn origin(&self) -> Result<Option<String>, SourceError> {
+        let id = self.ask(|consumer, timeout| {
+            let id = consumer.client().fetch_cluster_id(timeout);
+            id.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
+        });
+        Ok(Some(origin(&id.await?)))
     }
 
     async fn start(&self) -> Result<Position, SourceError> {

@@ -69,6 +69,7 @@ async fn a_cluster_is_read_as_the_embedded_log_is() {
     let source = source(&servers, &[("subscribe", "a"), ("startingoffsets", "earliest")]);
     let from = source.start().await.unwrap();
     assert_eq!(from, Position::from([("a-0".into(), 0), ("a-1".into(), 0)]));
+    assert!(source.origin().await.unwrap().is_some_and(|origin| origin.starts_with("cluster mockCluster")));
     let to = source.end(&from).await.unwrap();
     assert_eq!(to, Position::from([("a-0".into(), 5000), ("a-1".into(), 300)]));
     let first = read(&source, from.clone(), to.clone()).await;

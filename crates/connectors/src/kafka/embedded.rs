@@ -12,7 +12,7 @@ use millstream_engine::{Position, RecordId, Source, SourceBatch, SourceError};
 use tokio::sync::mpsc;
 
 use super::handed_over::handed_over;
-use super::offsets::{Begin, begin, data_loss, ends, limit, no_record, parse_partition_name, partition_name};
+use super::offsets::{Begin, begin, data_loss, ends, limit, no_record, origin, parse_partition_name, partition_name};
 use super::options::{KafkaOptions, Topics};
 use crate::decode::{Columns, Decoder};
 use crate::embedded::{EmbeddedError, EmbeddedLog, TopicSpec};
@@ -113,6 +113,10 @@ fn source_error(error: EmbeddedError) -> SourceError {
 impl Source for EmbeddedSource {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+
+    async fn origin(&self) -> Result<Option<String>, SourceError> {
+        Ok(Some(origin(&self.log.cluster_id())))
     }
 
     async fn start(&self) -> Result<Position, SourceError> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use millstream_engine::SourceError;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -14,6 +15,9 @@ use tokio::time::Instant;
 const REQUEST: Duration = Duration::from_secs(10);
 /// The same while nobody was there a moment ago: so whoever waits for it can be stopped.
 const PROBE: Duration = Duration::from_millis(500);
+
+/// How long who does not wait for ever waits for a topic that is not there.
+const APPEARS: Duration = Duration::from_secs(3);
 
 /// The state of one client's connections.
 pub(super) struct Link {
@@ -49,6 +53,16 @@ impl Link {
     /// Nobody was there for longer than is waited.
     pub fn is_given_up(&self) -> bool {
         self.patience.is_some_and(|patience| self.down.borrow().is_some_and(|since| since.elapsed() > patience))
+    }
+
+    /// That the cluster answers but has no such topic, which was first seen `since`: somebody may be about to make it.
+    pub fn no_topic(&self, name: &str, since: Instant) -> SourceError {
+        let address = &self.bootstrap;
+        let told = format!("{address} has no topic {name}");
+        if self.patience.is_none_or(|patience| since.elapsed() < patience.min(APPEARS)) {
+            return SourceError::Unavailable(told);
+        }
+        SourceError::Fatal(format!("{told}: make it (`millstream topics create {name} -b {address}`), or name another"))
     }
 
     /// How long a request may take now.

@@ -16,6 +16,11 @@ pub fn parse_partition_name(name: &str) -> Option<(&str, i32)> {
     Some((topic, partition.parse().ok()?))
 }
 
+/// The world that offsets belong to.
+pub fn origin(cluster_id: &str) -> String {
+    format!("cluster {cluster_id}")
+}
+
 /// Where a partition begins, as far as it can be said without asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {

@@ -26,6 +26,7 @@ fn progress(epoch: u64) -> Progress {
         epoch,
         fingerprint: "f".into(),
         sources: BTreeMap::new(),
+        origins: BTreeMap::new(),
         clocks: BTreeMap::new(),
         watermark_us: Some(5),
         evicted_until_us: None,

@@ -102,7 +102,7 @@ impl FlowProgram {
 ///
 /// Fails on what a stream cannot do, with the node's name and a remedy.
 pub fn compile(flow: &Flow, options: CompileOptions) -> Result<FlowProgram, EngineError> {
-    let plan_text = flow.plan.display_indent().to_string();
+    let plan_text = format!("{}\n{}", flow.sql.trim(), flow.plan.display_indent());
     let mut lowering = lower::Lowering::new(Planner::new(options.config));
     let chains = lowering.lower(&flow.plan)?;
     lowering.finish(flow, chains, nullable(flow.plan.schema()), plan_text)

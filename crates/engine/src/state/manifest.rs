@@ -13,7 +13,7 @@ pub(crate) struct Manifest {
     pub version: u32,
     /// The flow as of the snapshot; its fingerprint too.
     pub progress: Progress,
-    /// The plan in words, to tell what changed.
+    /// The statement and its plan in words, to tell what changed.
     pub plan: String,
     /// Runs that are in use.
     pub runs: Vec<Run>,

@@ -14,6 +14,7 @@ impl FlowTask {
             epoch: self.epoch,
             fingerprint: self.program.fingerprint.clone(),
             sources: names.zip(self.positions.iter().cloned()).collect(),
+            origins: self.origins.clone(),
             clocks: self.watermarks.clocks().clone(),
             watermark_us: self.watermarks.current_us(),
             evicted_until_us,

@@ -99,6 +99,8 @@ pub struct FlowTask {
 
     /// For each input: what has been read.
     positions: Vec<Position>,
+    /// The worlds that the positions belong to, by the sources' names.
+    origins: BTreeMap<String, String>,
     aggregates: Vec<Buckets>,
     watermarks: Watermarks,
     idleness: Idleness,
@@ -154,6 +156,7 @@ impl FlowTask {
         let now_us = options.clock.now_us();
         let mut task = Self {
             positions: vec![Position::new(); sources.len()],
+            origins: BTreeMap::new(),
             aggregates: program.stateful.iter().map(|stateful| Buckets::new(Arc::clone(&stateful.spec))).collect(),
             watermarks: Watermarks::new(program.watermarks.clone()),
             idleness: Idleness::default(),

@@ -1,5 +1,6 @@
 //! Taking a flow up where it was: its last progress, its last snapshot, and the epochs between them once more, without output.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -36,6 +37,7 @@ impl FlowTask {
         if last.fingerprint != self.program.fingerprint {
             return Err(self.changed(&last, manifest.as_ref()));
         }
+        self.find_origins(&last.origins).await?;
         if self.program.is_stateful() {
             let manifest = manifest.filter(|manifest| manifest.progress.epoch <= last.epoch);
             let manifest = manifest.ok_or_else(|| self.state_missing(last.epoch))?;
@@ -59,8 +61,40 @@ impl FlowTask {
         Ok(())
     }
 
+    /// Asks each source for the world that its positions belong to. It has to be the one of `before`: elsewhere the same offsets are of
+    /// other rows, and going on would lose or repeat some without a word.
+    async fn find_origins(&mut self, before: &BTreeMap<String, String>) -> Result<(), EngineError> {
+        self.origins.clone_from(before);
+        for index in 0..self.sources.len() {
+            let source = Arc::clone(&self.sources[index]);
+            let mut attempt = 0;
+            let origin = loop {
+                match source.origin().await {
+                    Ok(origin) => break origin,
+                    Err(error) => self.source_failed(index, error, &mut attempt).await?,
+                }
+            };
+            let Some(origin) = origin else { continue };
+            let relation = self.program.inputs[index].relation.name.clone();
+            match self.origins.get(&relation) {
+                Some(was) if *was != origin => {
+                    return Err(EngineError::Elsewhere {
+                        flow: self.program.name.clone(),
+                        table: self.program.table.clone(),
+                        relation,
+                        was: was.clone(),
+                        origin,
+                    });
+                }
+                _ => self.origins.insert(relation, origin),
+            };
+        }
+        Ok(())
+    }
+
     /// A flow that never ran. Where it begins is kept with the state, because a source may answer differently later.
     async fn begin(&mut self) -> Result<(), EngineError> {
+        self.find_origins(&BTreeMap::new()).await?;
         for index in 0..self.sources.len() {
             let source = Arc::clone(&self.sources[index]);
             let mut attempt = 0;

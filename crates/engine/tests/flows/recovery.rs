@@ -19,6 +19,37 @@ async fn a_changed_query_is_told_from_its_old_state() {
 }
 
 #[tokio::test]
+async fn a_position_is_not_used_in_another_cluster() {
+    let world = World::new(tumbling(), 1);
+    world.source().move_to("cluster A");
+    world.source().append("0", &rows(&[(at("12:00"), "A", 1)]));
+    world.run().await.unwrap();
+    world.source().append("0", &rows(&[(at("12:01"), "A", 1)]));
+    world.run().await.unwrap();
+    world.source().move_to("cluster B");
+    let error = world.run().await.unwrap_err();
+    assert!(matches!(error, EngineError::Elsewhere { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("s from cluster A") && text.contains("cluster B") && text.contains("--full-refresh t"),
+        "{text}"
+    );
+    world.source().move_to("cluster A");
+    world.run().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_statement_is_told_in_its_own_words() {
+    let world = World::new(tumbling(), 1);
+    world.source().append("0", &rows(&[(at("12:00"), "A", 1)]));
+    world.run().await.unwrap();
+    let mut changed = flow(sums(window(watermark(scan("s"), 10), 10, 10)));
+    changed.sql = format!("{}\nGROUP BY window(ts, '10 minutes')", changed.sql);
+    let text = World { flow: changed, ..world }.run().await.unwrap_err().to_string();
+    assert!(text.contains("`GROUP BY window(ts, '10 minutes')` was"), "{text}");
+}
+
+#[tokio::test]
 async fn state_that_is_gone_or_damaged_is_said() {
     let world = World::new(tumbling(), 1);
     world.source().append("0", &rows(&[(at("12:00"), "A", 1)]));

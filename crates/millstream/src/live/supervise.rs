@@ -40,6 +40,7 @@ impl Failure {
                 EngineError::Unsupported { .. }
                     | EngineError::MissingSource(_)
                     | EngineError::Changed { .. }
+                    | EngineError::Elsewhere { .. }
                     | EngineError::StateMissing { .. }
                     | EngineError::RowsGone { .. }
                     | EngineError::Row { .. }
@@ -227,6 +228,13 @@ mod tests {
         let (flow, table, path) = (String::from("f"), String::from("t"), PathBuf::from("state"));
         let for_good = [
             of(EngineError::Changed { flow: flow.clone(), table: table.clone(), epoch: 3, change: "a".into() }),
+            of(EngineError::Elsewhere {
+                flow: flow.clone(),
+                table: table.clone(),
+                relation: "kafka".into(),
+                was: "cluster a".into(),
+                origin: "cluster b".into(),
+            }),
             of(EngineError::StateMissing { flow: flow.clone(), table: table.clone(), path: path.clone(), epoch: 3 }),
             of(EngineError::RowsGone { flow, table: table.clone(), read: 2, left: 1 }),
             of(EngineError::Row { class: "CAST_INVALID_INPUT".into(), message: "x".into(), place: "p".into() }),
