@@ -9,7 +9,10 @@ import pytest
 from conftest import missing, peer
 
 # Clients that are part of a peer's own installation.
-PEERS = {"java_tools.sh": "kafka", "java_transactions.sh": "kafka", "spark.sh": "spark"}
+KAFKA = ["java_cluster_tools.py", "java_tools.sh", "java_transactions.sh", "java_verifiable.sh", "kafka_connect.py", "kafka_streams.py"]
+PEERS = dict.fromkeys(KAFKA, "kafka") | {"spark.sh": "spark"}
+# What a client's test wants of the broker: changelogs that are compacted while it looks.
+SETTINGS = {"kafka_streams.py": ["--set=log.cleaner.backoff.ms=200"]}
 CLIENTS = sorted((pathlib.Path(__file__).parent / "clients").glob("*.*"))
 
 
@@ -18,7 +21,7 @@ CLIENTS = sorted((pathlib.Path(__file__).parent / "clients").glob("*.*"))
 def test_client(script, server, tmp_path):
     if script.name in PEERS:
         peer(PEERS[script.name])
-    broker = server("broker", "--data", tmp_path / "data")
+    broker = server("broker", "--data", tmp_path / "data", *SETTINGS.get(script.name, []))
     command = [sys.executable, script] if script.suffix == ".py" else ["bash", script]
     done = subprocess.run([*command, broker.kafka], capture_output=True, text=True, timeout=240)
     if done.returncode == 77:  # the convention of automake: the client is not there
