@@ -1,7 +1,9 @@
 """The command line as a person meets it."""
 
+import json
 import shutil
 import subprocess
+import time
 import urllib.request
 
 import millstream
@@ -267,3 +269,21 @@ def test_a_run_does_not_wait_for_ever_for_a_topic(server, project, tmp_path):
     done = millstream.run("run", project("parks"), env={"KAFKA_BOOTSTRAP": broker.kafka}, check=False, timeout=60)
     assert done.returncode == 1
     assert f"{broker.kafka} has no topic" in done.stderr and "millstream topics create" in done.stderr, done.stderr
+
+
+def test_topics_that_are_relaxed_are_said(server, tmp_path):
+    broker = server("broker", "--data", tmp_path / "data")
+    millstream.run("topics", "create", "clicks", "--config", "flush.messages=1000", "-b", broker.kafka)
+    millstream.run("topics", "create", "orders", "-b", broker.kafka)
+    described = [json.loads(line) for line in millstream.run("topics", "describe", "clicks", "-b", broker.kafka).stdout.splitlines()]
+    assert "flush.messages" in json.dumps(described)
+    deadline, relaxed = time.monotonic() + 10, {}
+    while "clicks" not in relaxed or "orders" not in relaxed:
+        assert time.monotonic() < deadline, relaxed
+        with urllib.request.urlopen(f"{broker.http}/api/v1/overview") as answer:
+            relaxed = {topic["name"]: topic["relaxed"] for topic in json.load(answer)["overview"]["topics"]}
+    assert (relaxed["clicks"], relaxed["orders"]) == (True, False)
+    broker.stop()
+    again = server("broker", "--data", tmp_path / "data")
+    banner = again.log.read_text()
+    assert "but for clicks: flush.messages or flush.ms" in banner, banner

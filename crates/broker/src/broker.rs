@@ -209,6 +209,7 @@ impl Broker {
                 bytes_out: 0,
                 records: topic.partitions.iter().map(records).sum(),
                 size_bytes: topic.partitions.iter().map(|partition| partition.size_bytes()).sum(),
+                relaxed: topic.partitions.iter().any(|partition| partition.config().is_relaxed()),
             }
             .with_counters(&topic.counters)
         });

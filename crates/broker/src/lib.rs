@@ -21,6 +21,8 @@ pub mod groups;
 mod internal_log;
 mod limits;
 mod metrics;
+#[cfg(test)]
+mod reference;
 mod runtime;
 pub mod security;
 mod server;

@@ -132,6 +132,7 @@ mod tests {
             bytes_out: 0,
             records: 0,
             size_bytes: 0,
+            relaxed: false,
         };
         let topics: Vec<TopicStats> = (0..TOPICS_MAX + 5).map(topic).collect();
         let mut out = Text::default();

@@ -56,6 +56,8 @@ pub struct TopicStats {
     pub records: u64,
     /// Bytes on disk.
     pub size_bytes: u64,
+    /// `flush.messages` or `flush.ms` is set: a power cut can take what was acknowledged.
+    pub relaxed: bool,
 }
 
 impl TopicStats {

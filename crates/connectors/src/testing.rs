@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use millstream_protocol::records::{Record, Scratch};
+use millstream_sql::topic_fault;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -20,9 +21,6 @@ const LENGTH_END: usize = 12;
 const LAST_OFFSET_DELTA: usize = 23;
 /// Where `maxTimestamp` begins in a v2 batch.
 const MAX_TIMESTAMP: usize = 35;
-
-/// Longest name of a topic, as in Kafka.
-const NAME_LENGTH_MAX: usize = 249;
 
 type BeforeRead = Arc<dyn Fn(&MemoryLog, i64) + Send + Sync>;
 
@@ -95,12 +93,6 @@ impl MemoryLog {
     }
 }
 
-/// Would Kafka take this as a topic's name?
-fn is_legal(name: &str) -> bool {
-    let legal = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
-    !matches!(name, "" | "." | "..") && name.len() <= NAME_LENGTH_MAX && name.bytes().all(legal)
-}
-
 fn be<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
@@ -128,7 +120,7 @@ impl EmbeddedLog for MemoryLog {
     }
 
     async fn ensure_topic(&self, name: &str, spec: TopicSpec) -> Result<TopicInfo, EmbeddedError> {
-        if !is_legal(name) {
+        if topic_fault(name.trim_start_matches("__")).is_some() {
             return Err(EmbeddedError::Refused(format!("{name:?} is not a legal topic name")));
         }
         let mut topics = self.topics.lock();

@@ -282,7 +282,6 @@ impl Backend for Demo {
             project: Some("turnstiles".to_owned()),
             kafka_address: "127.0.0.1:9092".to_owned(),
             http_address: self.address.clone(),
-            durable: true,
             data_dir: "turnstiles/.millstream".to_owned(),
             data_bytes: Some(38_400_000 + state.bytes % 25_000_000),
             free_bytes: Some(78_000_000_000),

@@ -17,8 +17,6 @@ pub struct Overview {
     pub kafka_address: String,
     /// Where the page is: `127.0.0.1:8080`.
     pub http_address: String,
-    /// Are records synced to disk before they are acknowledged and seen?
-    pub durable: bool,
     /// Folder of the log, progress and state.
     pub data_dir: String,
     /// Bytes the log takes on disk, if known.
@@ -47,7 +45,6 @@ impl Default for Overview {
             project: None,
             kafka_address: String::new(),
             http_address: String::new(),
-            durable: true,
             data_dir: String::new(),
             data_bytes: None,
             free_bytes: None,
@@ -89,6 +86,8 @@ pub struct TopicInfo {
     pub records_kept: u64,
     /// Bytes they take on disk.
     pub bytes_kept: u64,
+    /// Acknowledged and seen before it is synced to disk, because the topic asks for that.
+    pub relaxed: bool,
     /// Begins with `__`: hidden unless asked for.
     pub internal: bool,
     /// Holds what flows could not process.

@@ -109,6 +109,13 @@ async fn serve(
         println!("  open   page {http} shows its topics to the network without a log-in: the host 127.0.0.1 closes it");
     }
     println!("  data   {}  (durable: a record is on disk before it is acknowledged)", host.data.display());
+    let relaxed: Vec<_> = host.broker.topic_stats().into_iter().filter(|topic| topic.relaxed).map(|t| t.name).collect();
+    if !relaxed.is_empty() {
+        println!(
+            "         but for {}: flush.messages or flush.ms lets a power cut take what was acknowledged",
+            several(&relaxed)
+        );
+    }
     let tasks = match project {
         None => None,
         Some(project) => {
@@ -137,6 +144,15 @@ async fn serve(
     console.await.context("the page ended badly")??;
     drop(page);
     host.close().await
+}
+
+/// Names, not more than a line holds.
+fn several(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    match names.len().saturating_sub(SHOWN) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..SHOWN].join(", ")),
+    }
 }
 
 /// Resolves at Ctrl-C or SIGTERM. A second one ends the process at once: nothing acknowledged is lost by that.

@@ -16,7 +16,6 @@ export interface Overview {
   project: string | null;
   kafka_address: string;
   http_address: string;
-  durable: boolean;
   data_dir: string;
   data_bytes: number | null;
   free_bytes: number | null;
@@ -42,6 +41,7 @@ export interface Topic {
   bytes_total: number;
   records_kept: number;
   bytes_kept: number;
+  relaxed: boolean;
   internal: boolean;
   dead_letters: boolean;
   feed: string | null;

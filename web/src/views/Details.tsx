@@ -41,7 +41,7 @@ export function TopicView({ topic, all }: { topic: Topic; all: Overview }) {
         <Kpi label="Records in" value={perSecond(rate(records))} unit="/s" points={points(records)} note={`${bytes(rate(`topic.bytes/${topic.name}`))}/s`} />
         <Kpi label="Records kept" value={short(topic.records_kept)} note={`${count(topic.records_total)} came since the start`} />
         <Kpi label="Bytes kept" value={bytes(topic.bytes_kept)} note={size > 0 ? `${bytes(size)} a record` : ''} />
-        <Kpi label="Partitions" value={count(topic.partitions)} />
+        <Kpi label="Partitions" value={count(topic.partitions)} note={topic.relaxed ? 'relaxed: synced after it is seen' : 'synced before seen'} />
       </div>
       <Card title="Records a second" aside="last five minutes, your local time">
         <LineChart series={[minutes(records)]} height={180} measure="records/s" label={`Line chart: records a second of ${topic.name}`} />

@@ -70,6 +70,7 @@ export function Overview({ all }: { all: All }) {
 /** One line that says where it is, how it keeps its data, and how it is. */
 export function StatusLine({ all }: { all: All }) {
   const now = snapshot.value?.now_ms ?? all.started_at_ms;
+  const relaxed = all.topics.filter((topic) => topic.relaxed);
   return (
     <dl class="status" aria-label="Status">
       <div>
@@ -80,7 +81,9 @@ export function StatusLine({ all }: { all: All }) {
       </div>
       <div>
         <dt>Durability</dt>
-        <dd>{all.durable ? 'synced before seen' : 'relaxed'}</dd>
+        <dd title={relaxed.map((topic) => topic.name).join(', ')}>
+          {relaxed.length === 0 ? 'synced before seen' : `relaxed in ${counted(relaxed.length, 'topic')}`}
+        </dd>
       </div>
       {all.project !== null && (
         <div>
