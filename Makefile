@@ -14,7 +14,7 @@ test: lint build unit integration   ## everything; MILLSTREAM_STRICT=1 makes a m
 quick: build      ## what one runs while working: unit tests and the fast half of the integration tests
 	cargo test --release --quiet
 	$(MAKE) tools
-	$(PYTEST) tests --ignore tests/test_spark.py --ignore tests/test_crash.py --ignore tests/test_kafka.py --ignore tests/test_suites.py
+	$(PYTEST) tests --ignore tests/test_spark.py --ignore tests/test_crash.py --ignore tests/test_broker_crash.py --ignore tests/test_kafka.py --ignore tests/test_suites.py
 
 lint:             ## formatting and clippy, warnings denied
 	cargo fmt --all --check
@@ -35,9 +35,9 @@ $(VENV)/.complete: tests/requirements.txt
 	$(VENV)/bin/pip install -q -r tests/requirements.txt
 	touch $@
 
-soak: build       ## the peers' suites in their long form (a quarter of an hour)
+soak: build       ## the peers' suites in their long form (a quarter of an hour) and 1,000 kill -9 of the broker (an hour)
 	$(MAKE) tools
-	MILLSTREAM_SOAK=1 $(PYTEST) tests/test_suites.py -ra
+	MILLSTREAM_SOAK=1 $(PYTEST) tests/test_suites.py tests/test_broker_crash.py -ra
 
 bench: build      ## the README's table: Millstream beside real Kafka and Spark (minutes)
 	$(MAKE) tools
