@@ -14,7 +14,7 @@ test: lint build unit integration   ## everything; MILLSTREAM_STRICT=1 makes a m
 quick: build      ## what one runs while working: unit tests and the fast half of the integration tests
 	cargo test --release --quiet
 	$(MAKE) tools
-	$(PYTEST) tests --ignore tests/test_spark.py --ignore tests/test_crash.py --ignore tests/test_broker_crash.py --ignore tests/test_kafka.py --ignore tests/test_suites.py
+	$(PYTEST) tests --ignore tests/test_spark.py --ignore tests/test_crash.py --ignore tests/test_broker_crash.py --ignore tests/test_kafka.py --ignore tests/test_suites.py --ignore tests/test_newcomer.py
 
 lint:             ## formatting and clippy, warnings denied
 	cargo fmt --all --check
