@@ -4,7 +4,7 @@ export CARGO_BUILD_JOBS ?= 2
 VENV := .venv
 PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 
-.PHONY: build test quick lint unit integration tools soak bench web clean-data
+.PHONY: build test quick lint unit integration tools soak bench bench-broker web clean-data
 
 build:            ## the binary: target/release/millstream
 	cargo build --release
@@ -42,6 +42,11 @@ soak: build       ## the peers' suites in their long form (a quarter of an hour)
 bench: build      ## the README's table: Millstream beside real Kafka and Spark (minutes)
 	$(MAKE) tools
 	$(VENV)/bin/python benches/run.py
+
+bench-broker: build   ## the broker's table: Millstream beside real Kafka (minutes)
+	$(MAKE) tools
+	cargo build --release -p millstream-client --example bench
+	$(VENV)/bin/python benches/broker.py
 
 web:              ## rebuilds the page's committed files (needs Node)
 	cd web && npm ci && npm run build
