@@ -99,7 +99,9 @@ static double consume(rd_kafka_conf_t *conf, const char *name, int64_t records) 
     double begun = now();
     rd_kafka_assign(client, from);
     for (int64_t read = 0; read < records;) {
-        ssize_t count = rd_kafka_consume_batch_queue(queue, PATIENCE_MS, messages, BATCH);
+        /* It waits for as many as it is asked for. */
+        int64_t left = records - read;
+        ssize_t count = rd_kafka_consume_batch_queue(queue, PATIENCE_MS, messages, left < BATCH ? left : BATCH);
         if (count <= 0)
             die("consume", "nothing came for a minute");
         for (ssize_t i = 0; i < count; i++) {

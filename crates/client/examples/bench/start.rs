@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use millstream_client::{Client, ClientOptions, NewTopic};
@@ -14,6 +14,8 @@ use crate::Outcome;
 
 /// How long a broker may take to come up.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How long partitions may be without a leader after the topic was made.
+const LEADERS_MAX: Duration = Duration::from_secs(60);
 const BATCH_RECORDS: u64 = 256;
 const RECORD_BYTES: usize = 1024;
 /// Batches under way.
@@ -58,7 +60,7 @@ pub async fn fill(address: &str, topic: &str, partitions: i32, mib: u64) -> Outc
     let records = BATCH_RECORDS.min((mib << 20) / partitions as u64 / RECORD_BYTES as u64).max(1);
     let batch = batch(records, RECORD_BYTES);
     let batches = (mib << 20).div_ceil(records * RECORD_BYTES as u64).max(partitions as u64);
-    let (next, topic) = (Arc::new(AtomicU64::new(0)), Arc::<str>::from(topic));
+    let (next, topic, begun) = (Arc::new(AtomicU64::new(0)), Arc::<str>::from(topic), Instant::now());
     let mut writers = JoinSet::new();
     for _ in 0..PIPELINE {
         let (client, batch, next, topic) = (client.clone(), batch.clone(), next.clone(), topic.clone());
@@ -69,7 +71,13 @@ pub async fn fill(address: &str, topic: &str, partitions: i32, mib: u64) -> Outc
                     return Ok(());
                 }
                 let partition = (number % partitions as u64) as i32;
-                client.produce(&topic, partition, batch.clone(), -1).await?;
+                // Kafka makes leaders one after the other.
+                while let Err(error) = client.produce(&topic, partition, batch.clone(), -1).await {
+                    if !error.is_retriable() || begun.elapsed() > LEADERS_MAX {
+                        return Err(error);
+                    }
+                    sleep(Duration::from_millis(100)).await;
+                }
             }
         });
     }
