@@ -37,7 +37,7 @@ $(VENV)/.complete: tests/requirements.txt
 
 soak: build       ## the peers' suites in their long form (a quarter of an hour) and 1,000 kill -9 of the broker (an hour)
 	$(MAKE) tools
-	MILLSTREAM_SOAK=1 $(PYTEST) tests/test_suites.py tests/test_broker_crash.py -ra
+	MILLSTREAM_SOAK=1 $(PYTEST) tests/test_suites.py tests/test_clients.py tests/test_broker_crash.py -ra
 
 bench: build      ## the README's table: Millstream beside real Kafka and Spark (minutes)
 	$(MAKE) tools

@@ -248,7 +248,8 @@ def installed(client):
         return re.search(r"Version (\S+)", run(["kcat", "-V"])).group(1)
     places = {
         "franz-go": ("clients/programs/go/go.mod", r"twmb/franz-go v(\S+)"), "sarama": ("clients/programs/go/go.mod", r"IBM/sarama v(\S+)"),
-        "KafkaJS": ("clients/programs/kafkajs/package.json", r'"kafkajs": "(.*)"'), "Apache Spark": ("peers/spark/spark", r"pyspark\S*==([0-9.]+)"),
+        "KafkaJS": ("clients/programs/kafkajs/package.json", r'"kafkajs": "(.*)"'), "Apache Flink": ("peers/flink/pom.xml", r"<flink.version>(.*)</flink.version>"),
+        "Apache Spark": ("peers/spark/spark", r"pyspark\S*==([0-9.]+)"),
     }
     kafka = ("peers/kafka/pom.xml", r"<kafka.version>(.*)</kafka.version>") if client.startswith("Kafka") and client != "KafkaJS" else None
     path, pattern = places.get(client) or kafka or ("requirements.txt", rf"^{client}==(\S+)")
