@@ -1,7 +1,7 @@
 """kill -9 of the broker at any moment, under idempotent and transactional programs: their own histories are held against the log.
 
 A life is a data folder of its own, killed some times; then everything is checked twice: as the last kill left it, and when the programs have come to
-their end. `MILLSTREAM_KILLS` is the number of kills (20, and 1,000 where MILLSTREAM_SOAK=1), `MILLSTREAM_SEED` repeats the choices of one life: sizes,
+their end. `MILLSTREAM_KILLS` is the number of kills (20, in a minute or two; 1,000 where MILLSTREAM_SOAK=1), `MILLSTREAM_SEED` repeats the choices of one life: sizes,
 moments, who aborts. What a failing life left is kept under `target/crash`.
 """
 
