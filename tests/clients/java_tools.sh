@@ -8,6 +8,7 @@ command -v java > /dev/null || { echo "java is not installed"; exit 77; }
 [ -e "${PEERS_DIR:-$HOME/.cache/millstream-peers}/kafka/jars/.complete" ] || command -v mvn > /dev/null || { echo "mvn is not installed"; exit 77; }
 bootstrap=$1
 run=java-$RANDOM$RANDOM
+export JDK_JAVA_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC" # many short programs
 fail() { echo "java_tools: $*" >&2; exit 1; }
 tool() { local name=$1; shift; timeout 60 "$kafka" tool "$name" --bootstrap-server "$bootstrap" "$@" 2> >(grep -v SLF4J >&2 || true); }
 has() { grep -q -- "$1" <<< "$2" || fail "no '$1' in: $2"; }
