@@ -1,8 +1,11 @@
 """Parts of a pipeline that need each other: a table joined with the project's own view, files that come while it runs."""
 
 import random
+import shutil
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 import millstream
 
@@ -73,6 +76,23 @@ def test_up_waits_for_a_view_and_follows_it_when_its_files_change(tmp_path, serv
     time.sleep(1.1)
     add(tmp_path, "visits/2.csv", "ts,station,n\n2024-01-01 12:00:02,B,3\n")
     wait_for(tmp_path, "named", [["A", "ASTOR", "1"], ["B", "BOWERY", "3"]])
+
+
+def test_what_waits_for_a_view_says_so(tmp_path, server):
+    pipeline(tmp_path, JOINED)
+    shutil.rmtree(tmp_path / "codes")
+    up = server("up", tmp_path)
+    deadline, reasons = time.monotonic() + 20, ""
+    while "flow named waits: stations is joined here and was never computed yet" not in reasons:
+        assert time.monotonic() < deadline, reasons
+        time.sleep(0.05)
+        try:
+            with urllib.request.urlopen(f"{up.http}/ready") as answer:
+                reasons = answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            reasons = refused.read().decode()
+    add(tmp_path, "codes/1.csv", "station,name\nA,Astor\n")
+    wait_for(tmp_path, "named", [["A", "ASTOR", "1"]])
 
 
 def test_a_view_that_is_joined_but_was_never_computed_is_named(tmp_path):

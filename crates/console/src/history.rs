@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
-use crate::model::Overview;
+use crate::model::{FlowInfo, FlowStatus, Overview};
 
 /// Points kept per series: five minutes at one a second.
 pub const POINTS_MAX: usize = 300;
@@ -28,7 +28,8 @@ pub struct History {
 
 #[derive(Debug, Default)]
 struct Counter {
-    total: u64,
+    /// None: what the next one is to be compared with is not known.
+    total: Option<u64>,
     /// Per second; newest last. Empty if there were too many series when this one began.
     points: VecDeque<f32>,
     recent: VecDeque<f32>,
@@ -56,38 +57,46 @@ impl History {
         for counter in self.counters.values_mut() {
             counter.seen = false;
         }
+        // These count from when the process started: one that appears is all news, unless nobody looked before.
+        let since_start = elapsed_ms.map(|_| 0);
         for topic in &overview.topics {
-            self.count(format!("topic.records/{}", topic.name), topic.records_total, elapsed_ms);
-            self.count(format!("topic.bytes/{}", topic.name), topic.bytes_total, elapsed_ms);
+            self.count(format!("topic.records/{}", topic.name), Some(topic.records_total), since_start, elapsed_ms);
+            self.count(format!("topic.bytes/{}", topic.name), Some(topic.bytes_total), since_start, elapsed_ms);
         }
         for flow in &overview.flows {
-            self.count(format!("flow.in/{}", flow.name), flow.rows_in, elapsed_ms);
-            self.count(format!("flow.out/{}", flow.name), flow.rows_out, elapsed_ms);
-            self.count(format!("flow.late/{}", flow.name), flow.late, elapsed_ms);
-            self.count(format!("flow.dead/{}", flow.name), flow.dead, elapsed_ms);
             for step in &flow.steps {
-                self.count(format!("step.in/{}/{}", flow.name, step.id), step.rows_in, elapsed_ms);
-                self.count(format!("step.out/{}/{}", flow.name, step.id), step.rows_out, elapsed_ms);
+                let id = format!("{}/{}", flow.name, step.id);
+                self.count(format!("step.in/{id}"), Some(step.rows_in), since_start, elapsed_ms);
+                self.count(format!("step.out/{id}"), Some(step.rows_out), since_start, elapsed_ms);
+            }
+        }
+        // And these since the flow began, which may be long ago: what a flow that is taken up had done before is no news.
+        let known = |flow: &FlowInfo| flow.status != FlowStatus::Starting;
+        for flow in &overview.flows {
+            let totals = [("in", flow.rows_in), ("out", flow.rows_out), ("late", flow.late), ("dead", flow.dead)];
+            for (kind, total) in totals {
+                self.count(format!("flow.{kind}/{}", flow.name), known(flow).then_some(total), None, elapsed_ms);
             }
         }
         for table in &overview.tables {
-            self.count(format!("table.rows/{}", table.name), table.rows_total, elapsed_ms);
+            let all_known = overview.flows.iter().filter(|flow| flow.target == table.name).all(known);
+            self.count(format!("table.rows/{}", table.name), all_known.then_some(table.rows_total), None, elapsed_ms);
         }
         self.counters.retain(|_, counter| counter.seen);
         push(self.gauges.entry("memory".to_owned()).or_default(), overview.memory_bytes as f32, POINTS_MAX);
     }
 
-    fn count(&mut self, name: SeriesName, total: u64, elapsed_ms: Option<u64>) {
+    /// Takes a total, if it is known; a series that is new is compared with `first`.
+    fn count(&mut self, name: SeriesName, total: Option<u64>, first: Option<u64>, elapsed_ms: Option<u64>) {
         let keeps_past = self.counters.len() < SERIES_MAX;
-        let counter = self.counters.entry(name).or_insert_with(|| Counter {
-            // What was there before the first look is not news; what appears later is.
-            total: if elapsed_ms.is_none() { total } else { 0 },
-            keeps_past,
-            ..Counter::default()
-        });
+        let new = || Counter { total: first, keeps_past, ..Counter::default() };
+        let counter = self.counters.entry(name).or_insert_with(new);
         counter.seen = true;
-        // A total that falls belongs to something deleted and made anew.
-        let grown = total.checked_sub(counter.total).unwrap_or(total);
+        let grown = match (total, counter.total) {
+            // A total that falls belongs to something deleted and made anew.
+            (Some(total), Some(before)) => total.checked_sub(before).unwrap_or(total),
+            _ => 0,
+        };
         counter.total = total;
         if let Some(elapsed_ms) = elapsed_ms {
             let per_second = (grown as f64 * 1000.0 / elapsed_ms as f64) as f32;
@@ -141,7 +150,7 @@ fn push(ring: &mut VecDeque<f32>, value: f32, points_max: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TopicInfo;
+    use crate::model::{TableInfo, TopicInfo};
 
     fn overview(topics: &[(&str, u64)]) -> Overview {
         let topics = topics
@@ -181,6 +190,26 @@ mod tests {
         history.observe(0, &overview(&[("t", 500)]));
         history.observe(1_000, &overview(&[("t", 20)]));
         assert_eq!(history.rates()["topic.records/t"], 20.0);
+    }
+
+    #[test]
+    fn what_a_flow_had_done_before_it_is_taken_up_is_no_news() {
+        let flow = |status, rows_in| Overview {
+            flows: vec![FlowInfo { name: "f".into(), target: "t".into(), status, rows_in, ..FlowInfo::default() }],
+            tables: vec![TableInfo { name: "t".into(), rows_total: rows_in, ..TableInfo::default() }],
+            ..Overview::default()
+        };
+        let mut history = History::default();
+        history.observe(0, &Overview::default());
+        history.observe(1_000, &flow(FlowStatus::Starting, 0));
+        history.observe(2_000, &flow(FlowStatus::Running, 1_000_000));
+        assert!(history.rates().is_empty(), "{:?}", history.rates());
+        history.observe(3_000, &flow(FlowStatus::Running, 1_000_060));
+        assert_eq!(history.newest()["flow.in/f"], 60.0);
+        assert_eq!(history.newest()["table.rows/t"], 60.0);
+        history.observe(4_000, &flow(FlowStatus::Starting, 0));
+        history.observe(5_000, &flow(FlowStatus::Running, 1_000_060));
+        assert!(!history.newest().contains_key("flow.in/f"), "begun again, it has read nothing new");
     }
 
     #[test]

@@ -31,6 +31,13 @@ const FILES: &str = "files";
 /// Name under which a topic of another cluster does.
 const TOPIC: &str = "topic";
 
+impl Tied {
+    /// Takes the flow up where it was.
+    pub async fn open(&mut self) -> Result<()> {
+        self.task.open().await.with_context(|| self.place.clone())
+    }
+}
+
 /// A project over an open log.
 pub struct Graph {
     /// The project.
@@ -51,10 +58,12 @@ pub struct Graph {
     made_anew: BTreeSet<String>,
 }
 
-/// A flow that is ready, with what people want to know of it.
-pub struct Ready {
-    /// Runs it.
+/// A flow with its ends tied, and what people want to know of it.
+pub struct Tied {
+    /// Runs it, once it was opened.
     pub task: FlowTask,
+    /// Where the query stands, for errors.
+    place: String,
     /// Shows it.
     pub stats: StatsHandle,
     /// Names of what each of its sources reads: `topic:NAME`, `table:NAME`, `file:PATH`.
@@ -185,8 +194,8 @@ impl Graph {
         self.project.pipeline.tables.iter().find(|t| t.name == name).with_context(|| format!("no table {name}"))
     }
 
-    /// Takes a flow up where it was.
-    pub async fn ready(&self, flow: &Flow, shutdown: watch::Receiver<bool>) -> Result<Ready> {
+    /// Ties a flow's ends.
+    pub async fn tie(&self, flow: &Flow, shutdown: watch::Receiver<bool>) -> Result<Tied> {
         let place = || format!("flow {} ({}:{})", flow.name, flow.origin.file.display(), flow.origin.line);
         let options = CompileOptions { config: Arc::clone(self.session.config_options()) };
         let program = compile(flow, options).with_context(place)?;
@@ -228,9 +237,9 @@ impl Graph {
             session: self.session.clone(),
             ..TaskOptions::new(self.state_folder(flow))
         };
-        let task = FlowTask::open(program, sources, log, options, shutdown).await.with_context(place)?;
+        let task = FlowTask::new(program, sources, log, options, shutdown).with_context(place)?;
         let stats = task.stats();
-        Ok(Ready { task, stats, reads })
+        Ok(Tied { task, place: place(), stats, reads })
     }
 
     /// `millstream.topic` of a table.

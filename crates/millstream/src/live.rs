@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use millstream_connectors::feeds::{EmbeddedProducer, FeedSpec, FeedStatus, run_feed};
 use millstream_connectors::file_sink::{FileSink, SinkStatus};
-use millstream_engine::{EngineError, StatsHandle};
+use millstream_engine::{EngineError, StatsHandle, Status};
 use millstream_sql::{Flow, Table};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
@@ -27,7 +27,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 pub struct LiveFlow {
     /// The query.
     pub flow: Flow,
-    /// Once its state is restored.
+    /// Once its ends are tied.
     pub stats: RwLock<Option<StatsHandle>>,
     /// What each of its sources reads.
     pub reads: RwLock<Vec<String>>,
@@ -176,7 +176,8 @@ impl Live {
         let failed = parts.filter_map(|part| Some(format!("{} failed: {}", part.name(), part.problem()?)));
         let feeds = self.feeds.iter().map(|feed| (&feed.part, feed.status.borrow().waiting.clone()));
         let files = self.tables.iter().map(|table| (&table.files, table.status().waiting));
-        let waiting = feeds.chain(files).filter(|(part, _)| part.problem().is_none());
+        let flows = self.flows.iter().map(|flow| (&flow.part, flow.waiting()));
+        let waiting = feeds.chain(files).chain(flows).filter(|(part, _)| part.problem().is_none());
         let waiting = waiting.filter_map(|(part, reason)| Some(format!("{} waits: {}", part.name(), reason?)));
         failed.chain(waiting).collect()
     }
@@ -204,23 +205,32 @@ impl LiveFeed {
 }
 
 impl LiveFlow {
+    /// What it waits for.
+    pub fn waiting(&self) -> Option<String> {
+        match self.stats.read().as_ref()?.get().status {
+            Status::Waiting(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
     fn new(flow: Flow) -> Self {
         let part = Part::new(format!("flow {}", flow.name));
         Self { flow, stats: RwLock::default(), reads: RwLock::default(), opening: RwLock::default(), part }
     }
 
     async fn run(self: Arc<Self>, graph: Arc<Graph>, stop: watch::Receiver<bool>) -> Result<()> {
+        let mut tied = graph.tie(&self.flow, stop).await?;
+        *self.reads.write() = std::mem::take(&mut tied.reads);
+        *self.stats.write() = Some(tied.stats.clone());
         *self.opening.write() = Some(Instant::now());
-        let ready = graph.ready(&self.flow, stop).await;
+        let opened = tied.open().await;
         *self.opening.write() = None;
-        let mut ready = match ready {
+        match opened {
             // Told to stop while it waited for something.
             Err(error) if matches!(error.downcast_ref(), Some(EngineError::Stopped(_))) => return Ok(()),
-            ready => ready?,
-        };
-        *self.stats.write() = Some(ready.stats);
-        *self.reads.write() = ready.reads;
-        Ok(ready.task.run_forever().await?)
+            opened => opened?,
+        }
+        Ok(tied.task.run_forever().await?)
     }
 }
 

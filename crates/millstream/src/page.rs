@@ -243,6 +243,9 @@ fn flow_status(live: &LiveFlow) -> (FlowStatus, Option<String>) {
     if let Some(problem) = live.part.problem() {
         return (FlowStatus::Failed, Some(problem));
     }
+    if let Some(reason) = live.waiting() {
+        return (FlowStatus::Waiting, Some(reason));
+    }
     if let Some(since) = *live.opening.read() {
         if since.elapsed() < OPENING_MAX {
             return (FlowStatus::Starting, None);
@@ -253,9 +256,10 @@ fn flow_status(live: &LiveFlow) -> (FlowStatus, Option<String>) {
     }
     match live.stats.read().as_ref().map(|stats| stats.get().status) {
         Some(Status::Running | Status::Idle) => (FlowStatus::Running, None),
-        Some(Status::Waiting(reason)) => (FlowStatus::Waiting, Some(reason)),
         // Its supervisor knows what comes of one that failed.
-        None | Some(Status::Ready | Status::Recovering | Status::Failed(_)) => (FlowStatus::Starting, None),
+        None | Some(Status::Ready | Status::Recovering | Status::Waiting(_) | Status::Failed(_)) => {
+            (FlowStatus::Starting, None)
+        }
     }
 }
 

@@ -99,11 +99,12 @@ async fn run_flows(
     let mut tasks = JoinSet::new();
     let mut stats: Vec<StatsHandle> = Vec::new();
     for flow in flows {
-        let mut ready = graph.ready(flow, stopping.clone()).await?;
-        stats.push(ready.stats);
+        let mut tied = graph.tie(flow, stopping.clone()).await?;
+        tied.open().await?;
+        stats.push(tied.stats);
         let name = flow.name.clone();
         tasks.spawn(async move {
-            let summary = ready.task.run_available().await;
+            let summary = tied.task.run_available().await;
             (name, summary)
         });
     }

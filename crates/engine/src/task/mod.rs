@@ -136,11 +136,9 @@ struct Pending {
 }
 
 impl FlowTask {
-    /// Takes the flow up where it was: from its log and its snapshot. State is rebuilt here, so this can take a while.
-    ///
-    /// `sources` has one for each of [`FlowProgram::relations`], by name. `shutdown` turns true when the flow shall stop.
-    /// Fails with [`EngineError::Changed`] if the query is not the one that the progress belongs to.
-    pub async fn open(
+    /// A flow with its ends; nothing is read yet. `sources` has one for each of [`FlowProgram::relations`], by name. `shutdown` turns true
+    /// when the flow shall stop.
+    pub fn new(
         program: FlowProgram,
         sources: BTreeMap<String, Arc<dyn Source>>,
         log: Arc<dyn FlowLog>,
@@ -154,7 +152,7 @@ impl FlowTask {
         let sources = each.collect::<Result<Vec<_>, _>>()?;
         let stats = StatsHandle::new(&program.name, &program.table, program.steps.clone());
         let now_us = options.clock.now_us();
-        let mut task = Self {
+        Ok(Self {
             positions: vec![Position::new(); sources.len()],
             origins: BTreeMap::new(),
             aggregates: program.stateful.iter().map(|stateful| Buckets::new(Arc::clone(&stateful.spec))).collect(),
@@ -178,13 +176,17 @@ impl FlowTask {
             options,
             stats,
             shutdown,
-        };
-        task.take_state()?;
-        task.look_at_statics().await?;
-        task.stats.change(|stats| stats.status = Status::Recovering);
-        let recovered = task.recover().await;
-        task.settle(recovered).await?;
-        Ok(task)
+        })
+    }
+
+    /// Takes the flow up where it was: from its log and its snapshot. State is rebuilt here, so this can take a while; so does waiting for a
+    /// table that it joins. Fails with [`EngineError::Changed`] if the query is not the one that the progress belongs to.
+    pub async fn open(&mut self) -> Result<(), EngineError> {
+        self.take_state()?;
+        self.look_at_statics().await?;
+        self.stats.change(|stats| stats.status = Status::Recovering);
+        let recovered = self.recover().await;
+        self.settle(recovered).await
     }
 
     /// What it is doing, for people.

@@ -148,7 +148,9 @@ impl World {
         (self.change)(&mut options);
         let sources = self.sources.iter().map(|(name, source)| (name.clone(), Arc::clone(source) as Arc<dyn Source>));
         let log = Arc::clone(&self.log) as _;
-        FlowTask::open(self.program(), sources.collect(), log, options, self.signal.subscribe()).await
+        let mut task = FlowTask::new(self.program(), sources.collect(), log, options, self.signal.subscribe())?;
+        task.open().await?;
+        Ok(task)
     }
 
     /// A process that runs what is there and ends.

@@ -230,8 +230,9 @@ impl<'a> World<'a> {
         };
         let sources = inputs.iter().map(|(name, input)| (name.clone(), Arc::clone(&input.source) as Arc<dyn Source>));
         let log = Arc::clone(log) as _;
-        let task = FlowTask::open(self.compile(flow)?, sources.collect(), log, options, signal.subscribe()).await;
+        let task = FlowTask::new(self.compile(flow)?, sources.collect(), log, options, signal.subscribe());
         let mut task = task.map_err(|error| error.to_string())?;
+        task.open().await.map_err(|error| error.to_string())?;
         task.run_available().await.map(drop).map_err(|error| error.to_string())
     }
 
