@@ -15,7 +15,6 @@ import time
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-import millstream
 import wire
 
 ROUNDS = 8
@@ -53,7 +52,7 @@ def check(address, topic, answered, sent):
 
 
 @pytest.mark.timeout(120)
-def test_what_was_acknowledged_is_there_after_kills_whatever_the_acks(tmp_path, capsys):
+def test_what_was_acknowledged_is_there_after_kills_whatever_the_acks(tmp_path, server, capsys):
     seed = int(os.environ.get("MILLSTREAM_SEED", random.randrange(1 << 30)))
     print("MILLSTREAM_SEED =", seed)
     chance = random.Random(seed)
@@ -62,7 +61,7 @@ def test_what_was_acknowledged_is_there_after_kills_whatever_the_acks(tmp_path, 
         address = f"127.0.0.1:{free.getsockname()[1]}"
 
     def start():
-        return millstream.Server("broker", "--data", tmp_path / "data", log=tmp_path / "broker.log", kafka=address)
+        return server("broker", "--data", tmp_path / "data", kafka=address)
 
     broker = start()
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
