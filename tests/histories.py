@@ -120,6 +120,16 @@ def offsets_astray(sent, committed_log, transactions, group_offsets):
             yield f"offset: the group stands at {group_offsets.get(partition, 0)} of partition {partition}, its transactions at {at}"
 
 
+def topics_astray(made, deleted, there):
+    """Topics whose making or deletion was acknowledged, against {topic: partitions} as it is. `made` is {topic: partitions}."""
+    for topic, partitions in made.items():
+        if topic in deleted:
+            if topic in there:
+                yield f"came back: topic {topic}, which was deleted"
+        elif there.get(topic) != partitions:
+            yield f"gone: topic {topic} has {there.get(topic)} partitions, not {partitions}"
+
+
 # A partition as it stands: a list of batches (`wire.Batch`).
 
 

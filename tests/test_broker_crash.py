@@ -5,6 +5,7 @@ their end. `MILLSTREAM_KILLS` is the number of kills (20, in a minute or two; 1,
 moments, who aborts. What a failing life left is kept under `target/crash`.
 """
 
+import collections
 import contextlib
 import dataclasses
 import itertools
@@ -50,6 +51,8 @@ class Life:
         self.chance = random.Random(seed)
         self.address = f"127.0.0.1:{free_port()}"
         self.sent, self.transactions = [], {}
+        self.made, self.deleted = {}, set()
+        self.told = collections.Counter()  # errors by which consumers were told something
         self.lives = itertools.count()
         self.wrong = []  # what a program saw that must not be
         self.halt = threading.Event()  # copiers stop where they stand
@@ -148,6 +151,38 @@ def write(life, topic, compression, pause, batch):
         life.wrong.append(f"{name}: {len(producer)} records were neither taken nor refused within a minute")
 
 
+def administer(life):
+    """Makes topics and deletes some. What is only heard of too late is asked for again: then it is so already."""
+    chance, numbers = random.Random(f"{life.seed}-topics"), itertools.count()
+    admin = AdminClient({"bootstrap.servers": life.address, "log_level": 0, "reconnect.backoff.max.ms": 200})
+
+    def heard(futures, but):
+        try:
+            [future] = futures.values()
+            future.result(20)
+            return True
+        except KafkaException as error:
+            return error.args[0].code() == but
+
+    def ask(call, but):
+        while not heard(call(), but):
+            if life.end.is_set():
+                return False
+            time.sleep(0.05)
+        return True
+
+    while not life.end.is_set():
+        name, partitions = f"made-{next(numbers)}", chance.choice([1, 1, 5])
+        if ask(lambda: admin.create_topics([NewTopic(name, partitions)], request_timeout=2), KafkaError.TOPIC_ALREADY_EXISTS):
+            life.made[name] = partitions
+            if chance.random() < 0.3:
+                del life.made[name]  # nobody knows, until it is heard
+                if ask(lambda: admin.delete_topics([name], request_timeout=2), KafkaError.UNKNOWN_TOPIC_OR_PART):
+                    life.deleted.add(name)
+                    life.made[name] = partitions
+        time.sleep(0.05)
+
+
 class Halted(Exception):
     """The life came to its check; what is under way stays as it is."""
 
@@ -164,8 +199,8 @@ class Copier:
         self.producer = self.consumer = None
 
     def run(self):
-        with contextlib.suppress(Halted):
-            self.consumer = Consumer(COMMON_OF_CONSUMERS | {"bootstrap.servers": self.life.address, "group.id": self.group, **self.membership()})
+        self.consumer = Consumer(COMMON_OF_CONSUMERS | {"bootstrap.servers": self.life.address, "group.id": self.group, **self.membership()})
+        try:
             self.renew()
             if self.partitions is None:
                 self.consumer.subscribe(["in"])
@@ -175,7 +210,12 @@ class Copier:
                 self.check_halt()
                 if messages := self.read():
                     self.copy(messages)
+        except Halted:
+            pass
+        finally:
+            # A client that is only forgotten goes on to be a member, with partitions that it does not read.
             self.consumer.close()
+            self.producer = None
 
     def membership(self):
         if self.partitions is not None or self.life.group_protocol == "classic":
@@ -188,6 +228,9 @@ class Copier:
 
     def read(self):
         messages = self.consumer.consume(self.chance.choice([5, 50]), timeout=0.2)
+        for message in messages:
+            if message.error():
+                self.life.told[f"{self.name}: {message.error()}"] += 1
         return [message for message in messages if not message.error()]
 
     def patiently(self, call, *args):
@@ -330,12 +373,25 @@ def offsets_of(address, group):
         raise
 
 
+def members_of(address, groups):
+    """In words: who is in the groups, with which partitions."""
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+    for group, future in admin.describe_consumer_groups(list(groups), request_timeout=20).items():
+        described = future.result()
+        members = [f"{one.member_id} has {[place.partition for place in one.assignment.topic_partitions]}" for one in described.members]
+        yield f"{group} is {described.state.name}, {members}"
+
+
 def complaints(life, groups):
     """Everything that is wrong with the log, as the histories have it. `groups`: by the beginnings of its copiers' names."""
     # What is acknowledged from here on may be missing in what is read.
     sent = [dataclasses.replace(one) for one in life.sent]
     transactions = {name: dataclasses.replace(one) for name, one in life.transactions.items()}
     offsets = {group: offsets_of(life.address, group) for group in groups}
+    made, deleted = dict(life.made), set(life.deleted)
+    there = AdminClient({"bootstrap.servers": life.address, "log_level": 0}).list_topics(timeout=20).topics
+    made = {name: count for name, count in made.items() if name in life.made and (name in deleted) == (name in life.deleted)}
+    yield from histories.topics_astray(made, deleted, {name: len(topic.partitions) for name, topic in there.items()})
     places = [(topic, partition) for topic, count in TOPICS.items() for partition in range(count)]
     read, log = read_committed(life.address, places), {}
     for place in places:
@@ -387,7 +443,8 @@ def live(life):
             if thread.is_alive():
                 life.wrong.append(f"{what} did not come to their end within {seconds} s")
 
-    writers = begin([(write, life, "in", "none", 0.02, 10), (write, life, "plain", "lz4", 0.01, 60), (write, life, "plain", "none", 0.02, 60)])
+    writers = begin([(write, life, "in", "none", 0.02, 10), (write, life, "plain", "lz4", 0.01, 60), (write, life, "plain", "none", 0.02, 60),
+                     (administer, life)])
     working = copiers()
     for kill in range(KILLS_PER_LIFE):
         time.sleep(life.chance.uniform(0.05, 2.0))
@@ -408,7 +465,8 @@ def live(life):
         if is_taken and all(offsets == ends for offsets in stands):
             break
         if time.monotonic() > deadline:
-            yield f"the programs did not come to the end of their input, {ends}: {stands}; all was taken: {is_taken}"
+            yield (f"the programs did not come to the end of their input, {ends}: {stands}; all was taken: {is_taken}; "
+                   f"{[*members_of(life.address, groups)]}; {dict(life.told)}")
             break
     life.end.set()
     join(writers + working, 90, "programs")
@@ -419,7 +477,7 @@ def live(life):
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_kills_lose_double_reorder_and_tear_nothing(tmp_path, capsys):
     seed = int(os.environ.get("MILLSTREAM_SEED", random.randrange(1 << 30)))
-    totals = dict.fromkeys(["kills", "records", "acked", "committed", "aborted", "unknown"], 0)
+    totals = dict.fromkeys(["kills", "topics", "records", "acked", "committed", "aborted", "unknown"], 0)
     for number in range(-(-KILLS // KILLS_PER_LIFE)):
         life = Life(seed + number, tmp_path / f"life-{number}")
         life.folder.mkdir()
@@ -436,6 +494,7 @@ def test_kills_lose_double_reorder_and_tear_nothing(tmp_path, capsys):
         shutil.rmtree(life.folder / "data")
         totals["kills"] += KILLS_PER_LIFE
         totals["records"] += len(life.sent)
+        totals["topics"] += len(life.made)
         totals["acked"] += sum(one.outcome == "acked" for one in life.sent)
         for one in life.transactions.values():
             totals[one.outcome] += 1

@@ -71,6 +71,13 @@ def test_inputs_taken_twice_or_left_out_are_found():
     assert said(histories.offsets_astray(sent, log, transactions, {0: 7})) == ["left out"]
 
 
+def test_topics_that_are_gone_or_came_back_are_found():
+    made = {"a": 1, "b": 2, "c": 3}
+    assert list(histories.topics_astray(made, {"b"}, {"a": 1, "c": 3, "other": 1})) == []
+    assert said(histories.topics_astray(made, {"b"}, {"a": 1, "b": 2})) == ["came back", "gone"]
+    assert said(histories.topics_astray(made, set(), {"a": 1, "b": 1, "c": 3})) == ["gone"]
+
+
 def batches():
     plain = Batch(0, 1, 7, 0, 0, False, None, ((0, b"a"), (1, b"b")), 2)
     first = Batch(2, 2, 8, 0, 0, True, None, ((2, b"c"),), 1)
