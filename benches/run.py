@@ -2,7 +2,7 @@
 
     make bench                      everything, medians of MILLSTREAM_BENCH_RUNS (5) runs
                                     (MILLSTREAM_BENCH_PEER_RUNS: of the peer, which takes a minute each)
-    python benches/run.py NAME...   some of: run-1, run-4, latency, start, idle
+    python benches/run.py NAME...   some of: run, latency, start, idle
 
 Each figure is of whole processes: wall time from start to exit, CPU seconds (user and system, children included), and the
 peak resident set of the largest process. Results land in benches/results.json and, as a table, on stdout.
@@ -163,33 +163,35 @@ def table(folder):
     return {(r[0], r[1]): tuple(r[2:]) for r in millstream.read_table(folder)}
 
 
-def run_backlog(partitions):
-    """1.5 M lines already in the topic; `run` and `spark-pipelines run`, start and exit included."""
+def run_backlog():
+    """1.5 M lines already in the topic; `run` and `spark-pipelines run`, start and exit included. Over one partition and over four, in turn."""
     with tempfile.TemporaryDirectory(prefix="millstream-bench-") as tmp:
         work = pathlib.Path(tmp)
         folder = project(work, "bench", STATIONS)
-        say(f"filling {ROWS} lines into {partitions} partition(s)")
-        fill(work, work / "filled", partitions)
         expected, _ = oracle.turnstiles(list(turnstile_lines()))
         expected = {k: tuple("" if x is None else str(x) for x in v) for k, v in expected.items()}
-        ours = []
-        for i in range(RUNS):
-            shutil.rmtree(folder / ".millstream", ignore_errors=True)
-            shutil.rmtree(folder / "lake", ignore_errors=True)
-            shutil.copytree(work / "filled", folder / ".millstream")
-            ours.append(measured([millstream.BINARY, "run", folder]))
-            say("millstream", ours[-1])
-            assert table(folder / "lake" / "station_traffic") == expected, "rows differ from the independent sum"
-        theirs = []
+        filled = {partitions: work / f"filled-{partitions}" for partitions in (1, 4)}
+        for partitions, data in filled.items():
+            say(f"filling {ROWS} lines into {partitions} partition(s)")
+            fill(work, data, partitions)
+        runs = {(partitions, who): [] for partitions in filled for who in ("millstream", "spark")}
+        for _ in range(RUNS):
+            for partitions, data in filled.items():
+                shutil.rmtree(folder / ".millstream", ignore_errors=True)
+                shutil.rmtree(folder / "lake", ignore_errors=True)
+                shutil.copytree(data, folder / ".millstream")
+                runs[partitions, "millstream"].append(measured([millstream.BINARY, "run", folder]))
+                say("millstream", partitions, runs[partitions, "millstream"][-1])
+                assert table(folder / "lake" / "station_traffic") == expected, "rows differ from the independent sum"
         script = millstream.ROOT / "tests/peers/spark/spark"
-        if there("spark"):
-            with millstream.Server("broker", "--data", work / "filled", log=work / "serve.log") as broker:
+        for partitions, data in filled.items() if there("spark") else ():
+            with millstream.Server("broker", "--data", data, log=work / "serve.log") as broker:
                 for i in range(PEER_RUNS):
-                    env = {**os.environ, "WORK": str(work / f"spark{i}")}
-                    theirs.append(measured([script, "run", folder, broker.kafka], env=env))
-                    say("spark", theirs[-1])
-        rate = lambda runs: {**medians(runs), "rows_per_s": ROWS / medians(runs)["wall_s"], "cpu_s_per_million": medians(runs)["cpu_s"] / ROWS * 1e6}
-        return {"millstream": rate(ours), **({"spark": rate(theirs)} if theirs else {})}
+                    env = {**os.environ, "WORK": str(work / f"spark-{partitions}-{i}")}
+                    runs[partitions, "spark"].append(measured([script, "run", folder, broker.kafka], env=env))
+                    say("spark", partitions, runs[partitions, "spark"][-1])
+        rate = lambda each: {**medians(each), "rows_per_s": ROWS / medians(each)["wall_s"], "cpu_s_per_million": medians(each)["cpu_s"] / ROWS * 1e6}
+        return {f"{who}, {partitions}": rate(each) for (partitions, who), each in runs.items() if each}
 
 
 class Kafka:
@@ -314,7 +316,7 @@ def idle():
         return figures
 
 
-BENCHES = {"run-1": lambda: run_backlog(1), "run-4": lambda: run_backlog(4), "latency": latency, "start": start, "idle": idle}
+BENCHES = {"run": run_backlog, "latency": latency, "start": start, "idle": idle}
 
 
 def main():
@@ -327,7 +329,7 @@ def main():
         path.write_text(json.dumps(results, indent=2) + "\n")
     for name in names:
         for who, figures in results[name].items():
-            print(f"{name:8} {who:11}", "  ".join(f"{k} {v:,.2f}" for k, v in figures.items()))
+            print(f"{name:8} {who:13}", "  ".join(f"{k} {v:,.2f}" for k, v in figures.items()))
 
 
 if __name__ == "__main__":
