@@ -19,6 +19,7 @@ use crate::security::users::Users;
 use crate::stats::TopicStats;
 use crate::topics::Topics;
 use crate::transactions::Coordinator as Transactions;
+use crate::unpacking::Unpacking;
 use crate::{BrokerConfig, BrokerError};
 
 /// A single node. Serves any number of listeners ([`Broker::serve`]) and the process it lives in (`embedded.rs`).
@@ -31,6 +32,7 @@ pub struct Broker {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) connections: Arc<Connections>,
     pub(crate) request_memory: Arc<RequestMemory>,
+    pub(crate) unpacking: Unpacking,
     pub(crate) requests: Requests,
     pub(crate) security: Security,
     pub(crate) transactions: Arc<Transactions>,
@@ -68,6 +70,7 @@ impl Broker {
             fetch_sessions,
             connections,
             request_memory,
+            unpacking: Unpacking::default(),
             requests,
             transactions,
             security,

@@ -30,6 +30,7 @@ mod stats;
 mod topics;
 pub mod transactions;
 mod transport;
+mod unpacking;
 
 pub use broker::Broker;
 pub use config::BrokerConfig;

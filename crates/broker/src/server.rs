@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -18,6 +19,9 @@ use crate::security::Door;
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 /// Pause after a failed accept: out of file handles, mostly, which passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Clients that may wait to be accepted, if the system allows as many (`somaxconn`). After a restart all come at once; one for whom there is no
+/// place tries again a second later only.
+const BACKLOG: i32 = 4096;
 
 impl Broker {
     /// Serves the connections of `socket` until [`Broker::stop`], in plaintext; clients are told the address by which they came. May be called
@@ -32,6 +36,10 @@ impl Broker {
             tracing::error!(listener = %listener.name, "not served: it is to be secured, and is none of the configuration's listeners");
             return;
         };
+        // The socket listens already: this changes how many may wait.
+        if let Err(error) = SockRef::from(&socket).listen(BACKLOG) {
+            tracing::warn!(%error, listener = %listener.name, "few connections can wait to be accepted");
+        }
         let listener = Arc::new(listener);
         let mut stopping = self.stopping();
         let mut connections = JoinSet::new();

@@ -4,9 +4,11 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::*;
 use millstream_broker::BrokerConfig;
 use millstream_protocol::messages::*;
+use millstream_protocol::records::{BatchBuilder, Codec};
 use millstream_protocol::{ApiKey, ErrorCode, decode_response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -174,6 +176,49 @@ async fn a_new_connection_waits_while_there_are_as_many_as_may_be() {
     assert!(timeout(Duration::from_millis(200), second.frame()).await.is_err(), "it waits");
     drop(first);
     assert!(timeout(Duration::from_secs(5), second.frame()).await.expect("its turn").is_some());
+    server.stop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn many_can_wait_to_be_accepted() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(dir.path(), settings(&["max.connections=1"])).await;
+    let mut first = server.connect().await;
+    first.metadata(None).await;
+    let mut waiting = Vec::new();
+    for number in 0..500 {
+        let connected = timeout(Duration::from_millis(900), TcpStream::connect(server.address)).await;
+        waiting.push(connected.unwrap_or_else(|_| panic!("number {number} finds no place")).expect("it listens"));
+    }
+    drop(waiting);
+    drop(first);
+    server.stop().await;
+}
+
+/// A batch of one record without a key whose value is zeros.
+fn bomb(codec: Codec, bytes: usize) -> Bytes {
+    let mut builder = BatchBuilder::new(codec);
+    builder.push(0, None, Some(&vec![0; bytes]), &[]);
+    builder.finish().expect("one record")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_unpacks_to_very_much_is_refused_before_it_takes_the_memory() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    assert_eq!(client.create("keyed", 1, &[("cleanup.policy", "compact")]).await, ErrorCode::None);
+    assert_eq!(client.create("recoded", 1, &[("compression.type", "lz4")]).await, ErrorCode::None);
+    for (megabytes, keyed, recoded) in [
+        (1, ErrorCode::InvalidRecord, ErrorCode::None),
+        (20, ErrorCode::InvalidRecord, ErrorCode::None),
+        (100, ErrorCode::MessageTooLarge, ErrorCode::MessageTooLarge),
+    ] {
+        let bomb = bomb(Codec::Zstd, megabytes << 20);
+        assert_eq!(client.produce("keyed", -1, bomb.clone()).await.error_code, keyed, "{megabytes} MiB");
+        assert_eq!(client.produce("recoded", -1, bomb).await.error_code, recoded, "{megabytes} MiB");
+    }
     server.stop().await;
 }
 

@@ -34,8 +34,8 @@ pub enum Ack {
     /// After the sync.
     #[default]
     Durable,
-    /// As soon as offsets are given and the page cache has the bytes (Kafka's acks=1). A power cut, or an error of the sync
-    /// that follows at once, can still take it back.
+    /// As soon as the page cache has what recovery goes by, so that a kill of the process takes nothing back (Kafka's acks=1). A power
+    /// cut, or an error of the sync that follows at once, still can.
     Written,
 }
 

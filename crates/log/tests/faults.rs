@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millstream_log::{Append, Log, LogError, LogOptions, PartitionConfig};
+use millstream_log::{Ack, Append, Log, LogError, LogOptions, PartitionConfig};
 use support::memory::{Faults, Memory};
 use support::*;
 use uuid::Uuid;
@@ -106,6 +106,30 @@ fn a_journal_that_cannot_be_synced_at_all_refuses_appends_until_it_can() {
     append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
     let log = open(&memory.power_cut(), small_options());
     assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), ["a", "b"]);
+}
+
+#[test]
+fn an_answer_before_the_sync_is_one_that_a_kill_does_not_take_back() {
+    for large in [false, true] {
+        let memory = Memory::new(1);
+        let log = open(&memory, small_options());
+        create(&log, &tp("t", 0));
+        let append = |name: &str| {
+            let batch = if large { large_batch(name, 5000) } else { batch(1, &[name]) };
+            log.append_with(vec![Append::new(tp("t", 0), batch)], Ack::Written).wait()
+        };
+        append("1").unwrap();
+        memory.set_faults(Faults { write: Some("journal".to_owned()), ..Faults::default() });
+        assert!(append("2").is_err(), "only the segment has it, which recovery cuts off where the journal ends");
+        memory.set_faults(Faults::default());
+        append("3").unwrap();
+        // The sync comes to nothing, twice; the answer was there before.
+        memory.set_faults(failing_sync("journal", 2));
+        append("4").unwrap();
+        let log = open(&memory.kill(), small_options());
+        let there = values(&log.partition(&tp("t", 0)).unwrap());
+        assert_eq!(there.iter().map(|value| &value[..1]).collect::<Vec<_>>()[..2], ["1", "3"]);
+    }
 }
 
 #[test]

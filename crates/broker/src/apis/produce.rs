@@ -9,7 +9,7 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceResponse};
 use millstream_protocol::messages::{Message, ProduceRequest, ProduceResponse};
 use millstream_protocol::records::{
-    BatchError, BatchHeader, Codec, Scratch, decode_batch, recompress, set_log_append_time, validate,
+    BatchError, BatchHeader, Codec, decode_batch, recompress, set_log_append_time, validate,
 };
 use uuid::Uuid;
 
@@ -21,6 +21,7 @@ use crate::stats::TopicCounters;
 use crate::topics::{Topic, name};
 use crate::transactions::Coordinator;
 use crate::transactions::coordinator::{Joining, Saving};
+use crate::unpacking::Unpacking;
 
 /// Topic ids instead of names.
 const IDS_SINCE: i16 = 13;
@@ -180,9 +181,11 @@ fn append(
     let partition = topic.partition(data.index).map_err(|error| Refusal::new(error.code(), &error))?;
     let mut records = data.records.unwrap_or_default();
     let now_ms = context.broker.config.clock.now_ms();
-    let header = check(context.version, &topic, &records, now_ms)?;
+    let unpacking = &context.broker.unpacking;
+    let header = check(context.version, &topic, &records, now_ms, unpacking)?;
     if let Some(codec) = topic.codec.filter(|codec| header.codec() != Ok(*codec)) {
-        records = recompress(&records, codec).map_err(|error| Refusal::new(error.error_code(), &error))?;
+        let recompressed = unpacking.look(topic.batch_bytes_max, |scratch| recompress(&records, codec, scratch));
+        records = recompressed.map_err(|error| Refusal::new(error.error_code(), &error))?;
         check_size(&topic, &records)?;
     }
     let mut append_time_ms = -1;
@@ -236,7 +239,13 @@ fn append_transactional(
     })
 }
 
-fn check(version: i16, topic: &Topic, records: &Bytes, now_ms: i64) -> Result<BatchHeader, Refusal> {
+fn check(
+    version: i16,
+    topic: &Topic,
+    records: &Bytes,
+    now_ms: i64,
+    unpacking: &Unpacking,
+) -> Result<BatchHeader, Refusal> {
     let batches = validate(records).map_err(|error| Refusal::new(error.error_code(), &error))?;
     let [batch] = &batches[..] else {
         let why = format!("{} batches for one partition: exactly one is to be sent", batches.len());
@@ -258,27 +267,28 @@ fn check(version: i16, topic: &Topic, records: &Bytes, now_ms: i64) -> Result<Ba
         return Err(Refusal::new(ErrorCode::InvalidTimestamp, &why));
     }
     if topic.compacts {
-        check_keys(topic, &header, records)?;
+        check_keys(topic, &header, records, unpacking)?;
     }
     Ok(header)
 }
 
 /// What is kept by its key needs one, and each record an offset of its own.
-fn check_keys(topic: &Topic, header: &BatchHeader, records: &Bytes) -> Result<(), Refusal> {
-    let mut scratch = Scratch::default();
-    let read = |error: BatchError| Refusal::new(error.error_code(), &error);
-    for (number, record) in (0..).zip(decode_batch(records, &mut scratch).map_err(read)?) {
-        let record = record.map_err(read)?;
-        let why = if record.key.is_none() {
-            format!("record {number} has no key: topic {} is compacted by keys", topic.name)
-        } else if record.offset != header.base_offset + number {
-            format!("record {number} of the batch says that it is another one")
-        } else {
-            continue;
-        };
-        return Err(Refusal::new(ErrorCode::InvalidRecord, &why));
+fn check_keys(topic: &Topic, header: &BatchHeader, records: &Bytes, unpacking: &Unpacking) -> Result<(), Refusal> {
+    let first_bad = unpacking.look(topic.batch_bytes_max, |scratch| {
+        for (number, record) in (0..).zip(decode_batch(records, scratch)?) {
+            let record = record?;
+            if record.key.is_none() {
+                return Ok(Some(format!("record {number} has no key: topic {} is compacted by keys", topic.name)));
+            } else if record.offset != header.base_offset + number {
+                return Ok(Some(format!("record {number} of the batch says that it is another one")));
+            }
+        }
+        Ok(None)
+    });
+    match first_bad.map_err(|error: BatchError| Refusal::new(error.error_code(), &error))? {
+        Some(why) => Err(Refusal::new(ErrorCode::InvalidRecord, &why)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn check_size(topic: &Topic, records: &Bytes) -> Result<(), Refusal> {

@@ -111,8 +111,12 @@ impl Journal {
         self.live.len() > 1 && self.live.len() * 2 > self.files_max
     }
 
-    /// Writes and syncs a group of entries, all in one file. Gives whether a new file was begun.
-    pub(crate) fn commit(&mut self, entries: &mut [EntryBuilder]) -> Result<bool, CommitError> {
+    /// Writes and syncs a group of entries, all in one file, and calls `written` between the two. Gives whether a new file was begun.
+    pub(crate) fn commit(
+        &mut self,
+        entries: &mut [EntryBuilder],
+        mut written: impl FnMut(),
+    ) -> Result<bool, CommitError> {
         let bytes: u64 = entries.iter().map(|entry| entry.len() as u64).sum();
         let fits = |current: &Current| current.position + bytes <= self.file_bytes;
         let mut began = false;
@@ -120,13 +124,13 @@ impl Journal {
             self.begin()?;
             began = true;
         }
-        if let Err(error) = self.write(entries) {
+        if let Err(error) = self.write(entries, &mut written) {
             // What the file has of this group is unknown now, and asking again would not tell: the next file takes the whole group.
             tracing::error!(%error, "a journal file failed and is given up");
             self.abandon();
             self.begin()?;
             began = true;
-            if let Err(error) = self.write(entries) {
+            if let Err(error) = self.write(entries, &mut written) {
                 self.abandon();
                 return Err(CommitError::Failed(error));
             }
@@ -136,7 +140,7 @@ impl Journal {
         Ok(began)
     }
 
-    fn write(&mut self, entries: &mut [EntryBuilder]) -> Result<(), LogError> {
+    fn write(&mut self, entries: &mut [EntryBuilder], written: &mut impl FnMut()) -> Result<(), LogError> {
         let current = self.current.as_mut().expect("a file was begun");
         let header = current.header.map(|header| header.encode());
         let numbers = self.next_entry..;
@@ -147,6 +151,7 @@ impl Journal {
             .handle
             .write_at(&slices, current.position)
             .map_err(|error| LogError::io("write", &current.path, &error))?;
+        written();
         current.handle.sync().map_err(|error| LogError::io("sync", &current.path, &error))?;
         current.position += bytes;
         current.header = None;

@@ -31,6 +31,19 @@ impl StagedAppend {
     fn results(&self) -> Vec<crate::AppendedPart> {
         self.parts.iter().map(|part| part.appended).collect()
     }
+
+    /// Whether recovery finds all of it in its segments, without the journal.
+    fn is_walked(&self) -> bool {
+        self.parts.iter().all(|part| part.written.as_ref().is_some_and(|written| written.way == Way::Checkpoint))
+    }
+
+    /// To be called once a kill of the process does not take it back any more.
+    fn answer_written(&mut self) {
+        if self.pending.ack == Ack::Written {
+            let results = self.results();
+            self.pending.answer(Ok(results));
+        }
+    }
 }
 
 impl Writer {
@@ -55,7 +68,8 @@ impl Writer {
                 }
             }
             // Relaxed appends alone need no sync; what is noted of partitions waits for somebody who does.
-            let result = if journaled.is_empty() { Ok(()) } else { self.write_journal(&mut entries) };
+            let answer = || staged.iter_mut().for_each(StagedAppend::answer_written);
+            let result = if journaled.is_empty() { Ok(()) } else { self.write_journal(&mut entries, answer) };
             match result {
                 Ok(()) => {
                     if !journaled.is_empty() {
@@ -139,17 +153,21 @@ impl Writer {
                 append.pending.answer(Err(error));
                 continue;
             }
-            if append.pending.ack == Ack::Written && !staged.iter().any(|before| hides(before, &append)) {
-                let results = append.results();
-                append.pending.answer(Ok(results));
+            if append.is_walked() && !staged.iter().any(|before| hides(before, &append)) {
+                append.answer_written();
             }
             staged.push(append);
         }
         (staged, Vec::new())
     }
 
-    pub(super) fn write_journal(&mut self, entries: &mut [EntryBuilder]) -> Result<(), CommitError> {
-        let began = self.journal.commit(entries)?;
+    /// `written` is called once the operating system has the entries, before the sync; twice if the first file fails.
+    pub(super) fn write_journal(
+        &mut self,
+        entries: &mut [EntryBuilder],
+        written: impl FnMut(),
+    ) -> Result<(), CommitError> {
+        let began = self.journal.commit(entries, written)?;
         if began && self.journal.is_filling() {
             self.due = Some(Instant::now());
         }

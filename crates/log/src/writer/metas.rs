@@ -101,10 +101,10 @@ impl Writer {
         let before = self.metas.len();
         self.metas.extend(records);
         let mut entries = self.meta_entries();
-        let mut result = self.write_journal(&mut entries);
+        let mut result = self.write_journal(&mut entries, || {});
         if let Err(CommitError::Full) = result {
             result = match self.make_room() {
-                Ok(()) => self.write_journal(&mut entries),
+                Ok(()) => self.write_journal(&mut entries, || {}),
                 Err(error) => Err(CommitError::Failed(error)),
             };
         }

@@ -7,13 +7,12 @@ use super::header::{CODEC_MASK, CRC_AT};
 use super::{BatchError, BatchHeader, Codec, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, Scratch, decode, header};
 
 /// The whole batch in `batch`, compressed with `codec`. All else stays: offsets, time stamps, producer. The records are opened, so each is held
-/// against the header.
+/// against the header. `scratch` says how much it may unpack to.
 ///
 /// # Errors
 /// What is wrong with the batch.
-pub fn recompress(batch: &[u8], codec: Codec) -> Result<Bytes, BatchError> {
+pub fn recompress(batch: &[u8], codec: Codec, scratch: &mut Scratch) -> Result<Bytes, BatchError> {
     let header = super::check(batch)?;
-    let mut scratch = Scratch::default();
     let body = &batch[HEADER_BYTES..header.size()];
     let body = match header.codec()? {
         Codec::None => body,
@@ -55,7 +54,7 @@ mod tests {
             builder.set_producer(ProducerStamp { producer_id: 7, producer_epoch: 2, base_sequence: 9 });
             let batch = builder.finish().expect("there are records");
             for to in Codec::ALL {
-                let changed = recompress(&batch, to).expect("a good batch");
+                let changed = recompress(&batch, to, &mut Scratch::default()).expect("a good batch");
                 let (before, after) = (
                     BatchHeader::read(&batch).expect("a good batch"),
                     BatchHeader::read(&changed).expect("a good batch"),
