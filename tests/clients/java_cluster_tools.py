@@ -88,6 +88,7 @@ def leaders(work):
     plan = work / "plan"
     plan.write_text(json.dumps({"version": 1, "partitions": [{"topic": RUN, "partition": 0, "replicas": [1]}]}))
     holds(f"Successfully started partition reassignment for {RUN}-0", reassign("--execute", "--reassignment-json-file", str(plan)))
+    holds(f"Reassignment of partition {RUN}-0 is completed", reassign("--verify", "--reassignment-json-file", str(plan)))
 
 
 def configurations():

@@ -102,6 +102,9 @@ async fn what_cannot_be_changed_is_refused_with_kafkas_codes() {
     ] {
         assert_eq!(alter(&mut client, kind, resource, SET, name, value).await, code, "{name}={value}");
     }
+    for (kind, resource) in [(BROKER, "1"), (BROKER, ""), (TOPIC, "t")] {
+        assert_eq!(alter(&mut client, kind, resource, DELETE, "no.such", "").await, ErrorCode::None);
+    }
     let partitions = describe(&mut client, BROKER, "1", "num.partitions").await;
     assert!(partitions.read_only && partitions.config_source == 5);
     assert_eq!(layers(&partitions), [("num.partitions", "1", 5)]);

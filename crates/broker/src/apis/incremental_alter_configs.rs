@@ -140,11 +140,12 @@ fn apply(resource: Resource, own: &Settings, changes: Vec<AlterableConfig>) -> R
         if !seen.insert(name.clone()) {
             return Err(BrokerError::InvalidRequest(format!("{name} stands more than once in the request")));
         }
-        let (kind, default) = known(resource, &name)?;
+        // Names that nobody knows are as good as deleted: kafka-reassign-partitions takes back throttles that were never set.
         if config_operation == DELETE {
             configs.remove(&name);
             continue;
         }
+        let (kind, default) = known(resource, &name)?;
         let Some(value) = value else {
             return Err(BrokerError::InvalidConfig(format!("{name} has no value: delete it for the default")));
         };
