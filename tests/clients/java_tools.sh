@@ -33,6 +33,16 @@ has "successful" "$(tool groups --delete --group "$run")"
 
 tool configs --alter --entity-type topics --entity-name "$run" --add-config 'segment.ms=60000,cleanup.policy=[compact,delete]' > /dev/null
 has "cleanup.policy=compact,delete" "$(tool configs --describe --entity-type topics --entity-name "$run")"
+tool configs --alter --add-config 'producer_byte_rate=1024,consumer_byte_rate=2048' --entity-type clients --entity-name "$run" > /dev/null
+has "Quota configs for client-id '$run' are consumer_byte_rate=2048.0, producer_byte_rate=1024.0" \
+  "$(tool configs --describe --entity-type clients --entity-name "$run")"
+tool configs --alter --delete-config producer_byte_rate,consumer_byte_rate --entity-type clients --entity-name "$run" > /dev/null
+[ -z "$(tool configs --describe --entity-type clients --entity-name "$run")" ] || fail "the quota is still there"
+tool configs --alter --add-config request_percentage=5000 --entity-type users --entity-name "$run" --entity-type clients --entity-default > /dev/null
+has "Quota configs for user-principal '$run', the default client-id are request_percentage=5000.0" \
+  "$(tool configs --describe --entity-type users --entity-name "$run" --entity-type clients --entity-default)"
+tool configs --alter --add-config connection_creation_rate=100000 --entity-type ips --entity-name 10.9.8.7 > /dev/null
+has "Quota configs for ip '10.9.8.7' are connection_creation_rate=100000.0" "$(tool configs --describe --entity-type ips)"
 has "num.partitions=1 " "$(tool configs --describe --entity-type brokers --entity-name 1 --all)"
 
 printf '{"partitions":[{"topic":"%s","partition":0,"offset":1}],"version":1}' "$run" > "${TMPDIR:-/tmp}/$run.json"

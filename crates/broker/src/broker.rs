@@ -13,6 +13,7 @@ use crate::fetch_sessions::FetchSessions;
 use crate::groups::coordinator::Coordinator;
 use crate::limits::{Connections, RequestMemory};
 use crate::metrics::Requests;
+use crate::quotas::Quotas;
 use crate::runtime::blocking;
 use crate::security::Security;
 use crate::security::users::Users;
@@ -35,6 +36,7 @@ pub struct Broker {
     pub(crate) unpacking: Unpacking,
     pub(crate) requests: Requests,
     pub(crate) security: Security,
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) transactions: Arc<Transactions>,
     stop: watch::Sender<bool>,
 }
@@ -50,12 +52,13 @@ impl Broker {
             crate::configs::broker::check(name, value).map_err(BrokerError::InvalidConfig)?;
         }
         let config = Arc::new(config);
-        let (topics, groups, transactions, security) = blocking(|| {
+        let (topics, groups, transactions, security, quotas) = blocking(|| {
             let topics = Arc::new(Topics::open(log.clone(), config.clone())?);
             let groups = Arc::new(Coordinator::open(&log, config.clone())?);
             let transactions = Transactions::open(&log, config.clone(), topics.clone(), groups.clone())?;
             let security = Security::open(&topics, &config)?;
-            Ok::<_, BrokerError>((topics, groups, Arc::new(transactions), security))
+            let quotas = Arc::new(Quotas::open(topics.clone(), &config));
+            Ok::<_, BrokerError>((topics, groups, Arc::new(transactions), security, quotas))
         })?;
         let fetch_sessions = FetchSessions::new(config.fetch_sessions_max, config.seed);
         let connections = Arc::default();
@@ -74,6 +77,7 @@ impl Broker {
             requests,
             transactions,
             security,
+            quotas,
             stop,
         });
         let (groups, mut stopping) = (broker.groups.clone(), broker.stopping());

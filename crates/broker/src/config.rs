@@ -68,6 +68,14 @@ pub struct BrokerConfig {
     pub connections_max_reauth_ms: i64,
     /// `connection.failed.authentication.delay.ms`: how long the answer to a failed log-in is held back at least.
     pub failed_authentication_delay_ms: u64,
+    /// `quota.window.num`: samples over which a rate is taken that a quota limits.
+    pub quota_window_num: u32,
+    /// `quota.window.size.seconds`: the length of such a sample.
+    pub quota_window_size_seconds: u32,
+    /// `controller.quota.window.num`: as `quota.window.num`, for changes of topics.
+    pub controller_quota_window_num: u32,
+    /// `controller.quota.window.size.seconds`.
+    pub controller_quota_window_size_seconds: u32,
     /// The time in milliseconds since 1970.
     pub clock: Clock,
     /// Where chance comes from (member ids); a test gives a fixed one.
@@ -104,6 +112,10 @@ impl Default for BrokerConfig {
             internal_log_bytes_max: 16 << 20,
             connections_max_reauth_ms: 0,
             failed_authentication_delay_ms: 100,
+            quota_window_num: 11,
+            quota_window_size_seconds: 1,
+            controller_quota_window_num: 11,
+            controller_quota_window_size_seconds: 1,
             clock: Clock::system(),
             seed: fastrand::u64(..),
         }

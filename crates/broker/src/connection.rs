@@ -15,11 +15,13 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 use millstream_protocol::codec::{DecodeError, Frame, Reader, Writer};
 use millstream_protocol::{ApiKey, ErrorCode, RequestHeader, encode_response};
+use tokio::time::Instant;
 
 use crate::Broker;
 use crate::apis::{self, Context, Entry, Reply};
 use crate::configs::listener::Listener;
 use crate::limits::{RequestMemory, Reserved};
+use crate::quotas::Muted;
 use crate::security::session::Session;
 use crate::transport::{Read, Stream};
 
@@ -80,6 +82,8 @@ pub(crate) struct Connection {
     is_alone: bool,
     output: VecDeque<Bytes>,
     client_id: Arc<str>,
+    /// Nothing is read for a while: a quota has been overrun.
+    muted: Option<Muted>,
 }
 
 impl Connection {
@@ -106,6 +110,7 @@ impl Connection {
             is_alone: false,
             output: VecDeque::new(),
             client_id: "".into(),
+            muted: None,
         }
     }
 
@@ -131,6 +136,7 @@ impl Connection {
                 continue;
             }
             let is_idle = self.in_flight.is_empty();
+            let muted_until = self.muted.as_ref().map(|muted| muted.until);
             if is_idle && self.session.is_over() {
                 return Ok(());
             }
@@ -154,7 +160,8 @@ impl Connection {
                     }
                 }
                 _ = stopping.wait_for(|stop| *stop), if is_idle => return Ok(()),
-                () = tokio::time::sleep(idle_max), if is_idle => {
+                () = until(muted_until), if muted_until.is_some() => self.muted = None,
+                () = tokio::time::sleep(idle_max), if is_idle && muted_until.is_none() => {
                     tracing::debug!(peer = %self.peer, "nothing happened for connections.max.idle.ms: closed");
                     return Ok(());
                 }
@@ -166,12 +173,29 @@ impl Connection {
         self.in_flight_sizes.pop_front();
         self.in_flight_memory.pop_front();
         self.is_alone = false;
+        self.reply(answer)
+    }
+
+    fn reply(&mut self, answer: Reply) -> Result<(), Close> {
         match answer {
             Reply::Frame(frame) => self.output.extend(frame.into_pieces()),
             Reply::Nothing => {}
             Reply::Close(why) => return Err(Close::Unheard(why)),
+            Reply::Throttled(reply, wait) => {
+                self.mute(wait);
+                return self.reply(*reply);
+            }
         }
         Ok(())
+    }
+
+    /// Reads nothing for so long, and keeps no more memory meanwhile than for what has come in already.
+    fn mute(&mut self, wait: Duration) {
+        let muted = self.broker.quotas.mute(wait);
+        if self.muted.as_ref().is_none_or(|earlier| earlier.until < muted.until) {
+            self.muted = Some(muted);
+        }
+        self.input = BytesMut::from(&self.input[..]);
     }
 
     /// The length of a large request that begins to come in and has no memory yet.
@@ -197,6 +221,7 @@ impl Connection {
     fn may_begin(&self) -> bool {
         let bytes: usize = self.in_flight_sizes.iter().sum();
         !self.is_alone
+            && self.muted.is_none()
             && self.in_flight.len() < IN_FLIGHT_MAX
             && (bytes < IN_FLIGHT_BYTES_MAX || self.in_flight.is_empty())
     }
@@ -242,9 +267,16 @@ impl Connection {
                     local: self.local,
                     listener: self.listener.clone(),
                     session: self.session.clone(),
+                    request_bytes: length,
                 };
                 self.is_alone = !entry.pipelined;
-                (entry.call)(context, &header, &mut reader).map_err(malformed)?
+                let client = if entry.pipelined { context.client() } else { None };
+                let answer = (entry.call)(context, &header, &mut reader).map_err(malformed)?;
+                // The next requests would not wait for this one's answer, which says so.
+                if let Some(wait_ms @ 1..) = client.map(|client| client.has_to_wait_ms()) {
+                    self.mute(Duration::from_millis(wait_ms));
+                }
+                answer
             }
             None => {
                 self.is_alone = true;
@@ -347,6 +379,13 @@ fn frame_length(input: &[u8], bytes_max: usize) -> Result<Option<usize>, Close> 
                 i32::from_be_bytes(*prefix)
             ),
         })),
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -51,6 +51,14 @@ pub enum BrokerError {
     /// Who asks may not do this to the cluster.
     #[error("not authorized for the cluster: a rule (ACL) has to allow it")]
     ClusterDenied,
+    /// More than a quota has room for now.
+    #[error("more than the quota {quota} allows: try again in {wait_ms} ms")]
+    QuotaExceeded {
+        /// Kafka's name for it.
+        quota: &'static str,
+        /// When there is room again, in milliseconds.
+        wait_ms: u64,
+    },
     /// The log refused or failed.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -78,6 +86,7 @@ impl BrokerError {
             BrokerError::InvalidRequest(_) => ErrorCode::InvalidRequest,
             BrokerError::TopicDenied(_) => ErrorCode::TopicAuthorizationFailed,
             BrokerError::ClusterDenied => ErrorCode::ClusterAuthorizationFailed,
+            BrokerError::QuotaExceeded { .. } => ErrorCode::ThrottlingQuotaExceeded,
             BrokerError::Log(error) => log_code(error),
         }
     }

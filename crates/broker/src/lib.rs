@@ -21,6 +21,7 @@ pub mod groups;
 mod internal_log;
 mod limits;
 mod metrics;
+mod quotas;
 #[cfg(test)]
 mod reference;
 mod runtime;

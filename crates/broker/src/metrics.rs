@@ -7,6 +7,9 @@
 //! | `millstream_request_memory_bytes` | gauge | memory of large requests in flight, of `queued.max.request.bytes` |
 //! | `millstream_fetch_sessions`, `millstream_fetch_session_partitions` | gauge | incremental fetch sessions |
 //! | `millstream_groups{kind,state}` | gauge | groups |
+//! | `millstream_throttled_total{quota}`, `millstream_throttled_ms_total{quota}` | counter | how often clients were made to wait by a quota, and how long |
+//! | `millstream_muted_connections` | gauge | connections that wait |
+//! | `millstream_quota_clients` | gauge | users, client ids and addresses that are counted for quotas |
 //! | `millstream_topics`, `millstream_partitions` | gauge | what there is, internal topics too |
 //! | `millstream_topic_records_in_total{topic}`, `…_bytes_in_total`, `…_records_out_total`, `…_bytes_out_total` | counter | what went through a topic |
 //! | `millstream_topic_records{topic}`, `millstream_topic_size_bytes{topic}` | gauge | what is in a topic |
@@ -18,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use millstream_protocol::ApiKey;
 
 use crate::Broker;
+use crate::quotas::ThrottledStats;
 use crate::stats::TopicStats;
 
 /// Topics with series of their own; all others are one series, `topic=""`.
@@ -65,6 +69,21 @@ impl Broker {
         let groups =
             groups.into_iter().map(|((kind, state), count)| (labels(&[("kind", kind), ("state", state)]), count));
         out.family("groups", "gauge", "Groups.", groups);
+        let throttled = self.quotas.stats();
+        let of_each = |figure: fn(&ThrottledStats) -> u64| {
+            let series = throttled.iter().filter(|one| one.1 > 0);
+            series.map(move |one| (labels(&[("quota", one.0)]), figure(one))).collect::<Vec<_>>()
+        };
+        out.family(
+            "throttled_total",
+            "counter",
+            "How often clients were made to wait by a quota.",
+            of_each(|one| one.1),
+        );
+        out.family("throttled_ms_total", "counter", "Milliseconds that they were made to wait.", of_each(|one| one.2));
+        let (muted, counted) = self.quotas.len();
+        out.one("muted_connections", "Connections that wait because of a quota.", muted as u64);
+        out.one("quota_clients", "Users, client ids and addresses that are counted for quotas.", counted as u64);
         let topics = self.topic_stats();
         out.one("topics", "Topics, internal ones too.", topics.len() as u64);
         let partitions = topics.iter().map(|topic| u64::from(topic.partitions.unsigned_abs())).sum();

@@ -59,6 +59,12 @@ impl Broker {
                         tracing::info!(%peer, "connection refused: max.connections.per.ip={most} are open from there");
                         continue;
                     };
+                    let wait_ms = self.quotas.connected(address);
+                    if wait_ms > 0 {
+                        tracing::debug!(%peer, wait_ms, "connection refused: more a second than connection_creation_rate allows");
+                        drop(connections.spawn(hold(stream, place, Duration::from_millis(wait_ms))));
+                        continue;
+                    }
                     drop(connections.spawn(enter(self.clone(), listener.clone(), door.clone(), stream, peer, place)))
                 }
                 Err(error) => {
@@ -74,6 +80,12 @@ impl Broker {
             connections.shutdown().await;
         }
     }
+}
+
+/// A connection that is one too many keeps its place while it waits, and is closed then: as in Kafka, so that a client does not come again at once.
+async fn hold(socket: TcpStream, _place: Place, wait: Duration) {
+    tokio::time::sleep(wait).await;
+    drop(socket);
 }
 
 async fn enter(

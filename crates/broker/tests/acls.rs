@@ -303,6 +303,13 @@ async fn refusal(c: &mut Connection, key: ApiKey) -> Option<Vec<ErrorCode>> {
         ApiKey::OffsetDelete => {
             Some(vec![c.call(0, OffsetDeleteRequest { group_id: group(), ..Default::default() }).await.error_code])
         }
+        ApiKey::DescribeClientQuotas => Some(vec![c.call(1, DescribeClientQuotasRequest::default()).await.error_code]),
+        ApiKey::AlterClientQuotas => {
+            let entity = vec![alter_client_quotas::EntityData { entity_type: "user".to_owned(), entity_name: None }];
+            let entries = vec![alter_client_quotas::EntryData { entity, ops: vec![] }];
+            let answer = c.call(1, AlterClientQuotasRequest { entries, validate_only: false }).await;
+            Some(answer.entries.iter().map(|entry| entry.error_code).collect())
+        }
         ApiKey::DescribeUserScramCredentials => {
             Some(vec![c.call(0, DescribeUserScramCredentialsRequest::default()).await.error_code])
         }

@@ -36,6 +36,7 @@ mod error;
 mod groups;
 mod offsets;
 mod producer;
+mod quotas;
 mod security;
 mod users;
 
@@ -48,5 +49,6 @@ pub use error::ClientError;
 pub use groups::{Group, GroupMember, GroupOffset};
 pub use offsets::{Found, OffsetAt};
 pub use producer::{Delivered, Delivery, Producer, ProducerOptions, ProducerRecord};
+pub use quotas::{QuotaEntity, QuotaFilter, Quotas};
 pub use security::{Login, Security, Tls};
 pub use users::User;

@@ -100,7 +100,7 @@ pub fn setting(name: &str, value: &str) -> String {
     let meaning = match value.parse::<i64>() {
         Ok(i64::MAX) => "no limit".to_owned(),
         Ok(ms) if name.ends_with(".ms") && (1000..i64::MAX / 2).contains(&ms) => duration(ms),
-        Ok(bytes) if name.ends_with(".bytes") && (1000..i64::MAX / 2).contains(&bytes) => {
+        Ok(bytes) if is_bytes(name) && (1000..i64::MAX / 2).contains(&bytes) => {
             binary_size(bytes).unwrap_or_else(|| size(bytes))
         }
         _ => return value.to_owned(),
@@ -112,10 +112,15 @@ pub fn setting(name: &str, value: &str) -> String {
 pub fn setting_value(name: &str, text: &str) -> String {
     let plain = match name {
         _ if name.ends_with(".ms") => duration_ms(text),
-        _ if name.ends_with(".bytes") => bytes(text),
+        _ if is_bytes(name) => bytes(text),
         _ => None,
     };
     plain.map_or_else(|| text.to_owned(), |number| number.to_string())
+}
+
+/// Whether a setting of this name counts bytes: a size, or a quota's rate.
+fn is_bytes(name: &str) -> bool {
+    name.ends_with(".bytes") || name.ends_with("_byte_rate")
 }
 
 /// Bytes of `64k`, `1MiB`, `10 GB`.

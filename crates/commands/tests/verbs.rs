@@ -421,6 +421,37 @@ async fn settings_are_shown_and_changed() {
     assert!(server.run("configs get broker 99").await.error.unwrap().contains(&broker));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn quotas_are_settings_of_users_clients_and_addresses() {
+    let server = Server::start().await;
+    assert_eq!(server.run("configs get user").await.out, "");
+    let set = server.run("configs set user ann producer_byte_rate=10MiB request_percentage=12.5").await;
+    assert_eq!(set.notes, "user ann: producer_byte_rate = 10485760 (10 MiB)\nuser ann: request_percentage = 12.5\n");
+    server.run("configs set user ann consumer_byte_rate=2000 --client all").await;
+    server.run("configs set client all consumer_byte_rate=1000").await;
+    server.run("configs set ip 10.0.0.7 connection_creation_rate=20").await;
+    let table = server.run("configs get user --table").await.out;
+    let expected = "\
+of                        setting             value
+user ann, client-id all   consumer_byte_rate  2000 (2.0 kB)
+user ann                  producer_byte_rate  10485760 (10 MiB)
+user ann                  request_percentage  12.5
+";
+    assert_eq!(table.replace(' ', ""), expected.replace(' ', ""));
+    let json = server.run("configs get client").await.json();
+    assert_eq!(json.len(), 2, "also those of users: {json:?}");
+    assert!(json.iter().all(|quota| quota["client-id"].is_null() && quota["setting"] == "consumer_byte_rate"));
+    assert_eq!(server.run("configs get user ann --client all").await.json()[0]["value"], 2000.0);
+    assert_eq!(server.run("configs get ip 10.0.0.7").await.json()[0]["value"], 20.0);
+    let wrong = server.run("configs set user ann producer_byte_rate=lots").await.error.unwrap();
+    assert!(wrong.contains("10MiB"), "{wrong}");
+    assert!(server.run("configs set user ann nope=1").await.error.unwrap().contains("nope"));
+    assert!(server.run("configs set client c producer_byte_rate=1 --client d").await.error.unwrap().contains("user"));
+    assert!(server.run("configs get topic").await.error.unwrap().contains("name"));
+    server.run("configs unset user ann producer_byte_rate request_percentage").await;
+    assert_eq!(server.run("configs get user ann").await.json().len(), 1);
+}
+
 impl Server {
     async fn broker_id(&self) -> String {
         let client = millstream_client::Client::connect(&self.address, Default::default()).await.unwrap();

@@ -5,9 +5,12 @@ use millstream_protocol::messages::create_partitions::{CreatePartitionsTopic, Cr
 use millstream_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use uuid::Uuid;
 
-use super::{Access, Api, Context, words};
+use super::{Access, Api, Context, Mutations, words};
 use crate::BrokerError;
 use crate::security::acl::Operation;
+
+/// THROTTLING_QUOTA_EXCEEDED is understood.
+const STRICT_SINCE: i16 = 3;
 
 pub(crate) struct CreatePartitions;
 
@@ -17,31 +20,42 @@ impl Api for CreatePartitions {
     const ACCESS: Access<CreatePartitionsRequest> = Access::Each;
 
     async fn handle(context: Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+        let mut mutations = Mutations::new(&context, STRICT_SINCE);
         let mut results = Vec::new();
         for topic in request.topics {
-            let result = grow(&context, &topic, request.validate_only).await;
+            let result = grow(&context, &topic, request.validate_only, &mut mutations).await;
             let (error_code, error_message) = match result {
                 Ok(()) => (ErrorCode::None, None),
                 Err(error) => (error.code(), words(&error)),
             };
             results.push(CreatePartitionsTopicResult { name: topic.name, error_code, error_message });
         }
-        CreatePartitionsResponse { results, ..CreatePartitionsResponse::default() }
+        CreatePartitionsResponse {
+            throttle_time_ms: mutations.throttle_time_ms,
+            results,
+            ..CreatePartitionsResponse::default()
+        }
     }
 }
 
-async fn grow(context: &Context, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<(), BrokerError> {
+async fn grow(
+    context: &Context,
+    asked: &CreatePartitionsTopic,
+    validate_only: bool,
+    mutations: &mut Mutations,
+) -> Result<(), BrokerError> {
     let refused = |code| BrokerError::no_topic(code, &asked.name);
     let topic = context.topic(Operation::Alter, &asked.name, Uuid::nil(), false).map_err(refused)?;
     context.broker.topics.check_grow(&asked.name, asked.count)?;
+    let added = asked.count as usize - topic.partitions.len();
     if let Some(assignments) = &asked.assignments {
         let node_id = context.broker.config.node_id;
-        let added = asked.count as usize - topic.partitions.len();
         if assignments.len() != added || assignments.iter().any(|one| one.broker_ids != [node_id]) {
             let why = format!("{added} partitions are to be added, each with the only replica [{node_id}]");
             return Err(BrokerError::InvalidReplicaAssignment(why));
         }
     }
+    mutations.count(added as i32)?;
     if !validate_only {
         context.broker.topics.grow(&asked.name, asked.count).await?;
     }

@@ -6,10 +6,13 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfigs, CreatableTopicResult};
 use millstream_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
-use super::{Access, Api, Context, words};
+use super::{Access, Api, Context, Mutations, words};
 use crate::BrokerError;
 use crate::security::acl::{Operation, Resource};
 use crate::topics::name;
+
+/// THROTTLING_QUOTA_EXCEEDED is understood.
+const STRICT_SINCE: i16 = 6;
 
 pub(crate) struct CreateTopics;
 
@@ -23,6 +26,7 @@ impl Api for CreateTopics {
         for topic in &request.topics {
             *times.entry(topic.name.clone()).or_default() += 1;
         }
+        let mut mutations = Mutations::new(&context, STRICT_SINCE);
         let mut topics = Vec::new();
         for topic in request.topics {
             let name = topic.name.clone();
@@ -31,7 +35,7 @@ impl Api for CreateTopics {
                 true => {
                     Err(BrokerError::InvalidRequest(format!("topic {name:?} stands more than once in the request")))
                 }
-                false => create(&context, topic, request.validate_only).await,
+                false => create(&context, topic, request.validate_only, &mut mutations).await,
             };
             topics.push(result.unwrap_or_else(|error| CreatableTopicResult {
                 name,
@@ -40,7 +44,7 @@ impl Api for CreateTopics {
                 ..CreatableTopicResult::default()
             }));
         }
-        CreateTopicsResponse { topics, ..CreateTopicsResponse::default() }
+        CreateTopicsResponse { throttle_time_ms: mutations.throttle_time_ms, topics, ..CreateTopicsResponse::default() }
     }
 }
 
@@ -48,6 +52,7 @@ async fn create(
     context: &Context,
     asked: CreatableTopic,
     validate_only: bool,
+    mutations: &mut Mutations,
 ) -> Result<CreatableTopicResult, BrokerError> {
     if !context.may(Operation::Create, Resource::CLUSTER)
         && !context.may(Operation::Create, Resource::topic(&asked.name))
@@ -67,8 +72,10 @@ async fn create(
         configs.insert(config.name, value);
     }
     let broker = &context.broker;
+    let count = broker.topics.check_new(&asked.name, partitions, &configs)?;
+    mutations.count(count)?;
     let (count, id) = if validate_only {
-        (broker.topics.check_new(&asked.name, partitions, &configs)?, uuid::Uuid::nil())
+        (count, uuid::Uuid::nil())
     } else {
         let topic = broker.topics.create(&asked.name, partitions, configs.clone()).await?;
         (topic.partitions.len() as i32, topic.id)

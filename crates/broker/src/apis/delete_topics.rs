@@ -5,11 +5,14 @@ use millstream_protocol::messages::delete_topics::DeletableTopicResult;
 use millstream_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use uuid::Uuid;
 
-use super::{Access, Api, Context, words};
+use super::{Access, Api, Context, Mutations, words};
 use crate::security::acl::{Operation, Resource};
 
 /// Names or ids; before, names only.
 const STATES_SINCE: i16 = 6;
+
+/// THROTTLING_QUOTA_EXCEEDED is understood.
+const STRICT_SINCE: i16 = 5;
 
 pub(crate) struct DeleteTopics;
 
@@ -24,15 +27,20 @@ impl Api for DeleteTopics {
         } else {
             request.topic_names.into_iter().map(|name| (Some(name), Uuid::nil())).collect()
         };
+        let mut mutations = Mutations::new(&context, STRICT_SINCE);
         let mut responses = Vec::new();
         for (name, id) in asked {
-            responses.push(delete(&context, name, id).await);
+            responses.push(delete(&context, name, id, &mut mutations).await);
         }
-        DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() }
+        DeleteTopicsResponse {
+            throttle_time_ms: mutations.throttle_time_ms,
+            responses,
+            ..DeleteTopicsResponse::default()
+        }
     }
 }
 
-async fn delete(context: &Context, name: Option<String>, id: Uuid) -> DeletableTopicResult {
+async fn delete(context: &Context, name: Option<String>, id: Uuid, mutations: &mut Mutations) -> DeletableTopicResult {
     let by_id = name.is_none();
     let failed = |name: Option<String>, error_code: ErrorCode, error_message| DeletableTopicResult {
         // Older versions have no null here.
@@ -59,6 +67,9 @@ async fn delete(context: &Context, name: Option<String>, id: Uuid) -> DeletableT
     };
     if !context.may(Operation::Delete, Resource::topic(&topic.name)) {
         return failed(Some(topic.name.to_string()), ErrorCode::TopicAuthorizationFailed, None);
+    }
+    if let Err(error) = mutations.count(topic.partitions.len() as i32) {
+        return failed(Some(topic.name.to_string()), error.code(), words(&error));
     }
     match context.broker.delete_topic(&topic.name).await {
         Ok(()) => DeletableTopicResult {

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Access, Api, Context, check_leader_epoch};
 use crate::error::log_code;
+use crate::quotas::Client;
 use crate::runtime::blocking;
 use crate::security::acl::Operation;
 use crate::topics::Topic;
@@ -52,16 +53,25 @@ impl Api for Fetch {
         let wait_ms = request.max_wait_ms.clamp(0, WAIT_MS_MAX) as u64;
         let deadline = Instant::now() + Duration::from_millis(wait_ms);
         let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
+        let client = context.client();
+        let bytes_max = client.as_ref().map_or(usize::MAX, Client::fetch_bytes_max);
         let mut stopping = context.broker.stopping();
         // Taken before reading: what comes in while it reads wakes it.
         let mut marks: Vec<watch::Receiver<i64>> = watch_all(&context, &request);
         loop {
-            let mut round = read_all(&context, &request);
+            let mut round = read_all(&context, &request, bytes_max);
             let enough = round.bytes >= min_bytes || round.failed;
             if enough || marks.is_empty() || Instant::now() >= deadline || *stopping.borrow() {
+                let fetched = client.as_ref().map(|client| client.fetched(round.bytes));
+                let throttle_time_ms = fetched.map_or(0, |fetched| fetched.wait_ms as i32);
+                if fetched.is_some_and(|fetched| !fetched.is_given) {
+                    let session_id = context.broker.fetch_sessions.finish_empty(&turn);
+                    return FetchResponse { throttle_time_ms, session_id, ..FetchResponse::default() };
+                }
                 count(&context, &round);
                 let session_id = context.broker.fetch_sessions.finish(turn, &mut round.responses, now_ms);
-                return FetchResponse { session_id, responses: round.responses, ..FetchResponse::default() };
+                let responses = round.responses;
+                return FetchResponse { throttle_time_ms, session_id, responses, ..FetchResponse::default() };
             }
             let moved = select_all(marks.iter_mut().map(|mark| Box::pin(mark.changed())));
             let woken = async {
@@ -92,8 +102,9 @@ fn watch_all(context: &Context, request: &FetchRequest) -> Vec<watch::Receiver<i
     marks
 }
 
-fn read_all(context: &Context, request: &FetchRequest) -> Round {
-    let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(context.broker.config.fetch_bytes_max);
+fn read_all(context: &Context, request: &FetchRequest, bytes_max: usize) -> Round {
+    let asked_max = usize::try_from(request.max_bytes).unwrap_or(0);
+    let bytes_max = asked_max.min(context.broker.config.fetch_bytes_max).min(bytes_max);
     let committed_only = request.isolation_level == READ_COMMITTED;
     let mut round = Round { responses: Vec::new(), bytes: 0, failed: false };
     for asked in &request.topics {

@@ -3,6 +3,7 @@
 mod acls;
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_user_scram_credentials;
@@ -14,6 +15,7 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -50,9 +52,12 @@ mod txn_offset_commit;
 mod update_features;
 mod write_txn_markers;
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -61,12 +66,13 @@ use millstream_protocol::messages::{Message, Request};
 use millstream_protocol::{ApiKey, ErrorCode, RequestHeader, encode_response};
 use uuid::Uuid;
 
-use crate::Broker;
 use crate::configs::listener::Listener;
 use crate::groups::exchange::GroupError;
+use crate::quotas::Client;
 use crate::security::acl::{Kind, Operation, Resource};
 use crate::security::session::Session;
 use crate::topics::Topic;
+use crate::{Broker, BrokerError};
 
 /// Every API there is, in order of its key.
 pub(crate) static TABLE: &[Entry] = &[
@@ -109,6 +115,8 @@ pub(crate) static TABLE: &[Entry] = &[
     entry::<alter_partition_reassignments::AlterPartitionReassignments>(),
     entry::<list_partition_reassignments::ListPartitionReassignments>(),
     entry::<offset_delete::OffsetDelete>(),
+    entry::<describe_client_quotas::DescribeClientQuotas>(),
+    entry::<alter_client_quotas::AlterClientQuotas>(),
     entry::<describe_user_scram_credentials::DescribeUserScramCredentials>(),
     entry::<alter_user_scram_credentials::AlterUserScramCredentials>(),
     entry::<describe_quorum::DescribeQuorum>(),
@@ -179,6 +187,8 @@ pub(crate) enum Reply {
     Nothing,
     /// The connection ends, with a reason for the log.
     Close(String),
+    /// One of these, and nothing more is read from the connection for so long: a quota has been overrun.
+    Throttled(Box<Reply>, Duration),
 }
 
 type Call = fn(Context, &RequestHeader, &mut Reader<'_>) -> Result<BoxFuture<'static, Reply>, DecodeError>;
@@ -222,8 +232,44 @@ fn call<A: Api>(
         let reply = reply::<A>(&denied(request), is_answered, version, correlation_id);
         return Ok(Box::pin(std::future::ready(reply)));
     }
+    let Some(client) = context.client() else {
+        let answer = A::handle(context, request);
+        return Ok(Box::pin(async move { reply::<A>(&answer.await, is_answered, version, correlation_id) }));
+    };
+    let begun = Instant::now();
     let answer = A::handle(context, request);
-    Ok(Box::pin(async move { reply::<A>(&answer.await, is_answered, version, correlation_id) }))
+    let begun = begun.elapsed();
+    Ok(Box::pin(async move {
+        let (mut response, time) = timed(answer).await;
+        // As in Kafka: who waits for no answer cannot be told, and is not asked for its time.
+        let wait_ms = if is_answered { client.worked(begun + time) as i32 } else { 0 };
+        let throttle_ms = match response.throttle_time_ms() {
+            Some(told) => {
+                *told = wait_ms.max(*told);
+                *told
+            }
+            None => wait_ms,
+        };
+        let reply = reply::<A>(&response, is_answered, version, correlation_id);
+        match u64::try_from(throttle_ms) {
+            Ok(wait_ms @ 1..) => Reply::Throttled(Box::new(reply), Duration::from_millis(wait_ms)),
+            _ => reply,
+        }
+    }))
+}
+
+/// What becomes of `work`, and the time for which it kept a thread.
+async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let mut time = Duration::ZERO;
+    let mut work = pin!(work);
+    let done = poll_fn(|context| {
+        let begun = Instant::now();
+        let polled = work.as_mut().poll(context);
+        time += begun.elapsed();
+        polled
+    });
+    let done = done.await;
+    (done, time)
 }
 
 fn reply<A: Api>(
@@ -248,12 +294,19 @@ pub(crate) struct Context {
     pub local: SocketAddr,
     pub listener: Arc<Listener>,
     pub session: Arc<Session>,
+    /// The whole request's size, as quotas count it.
+    pub request_bytes: usize,
 }
 
 impl Context {
     /// Host and port at which this client finds the broker.
     pub fn address(&self) -> (String, u16) {
         Broker::address_for(&self.listener, self.local)
+    }
+
+    /// The client as quotas know it, if there are any.
+    pub fn client(&self) -> Option<Client> {
+        self.broker.quotas.client(&self.session, &self.client_id)
     }
 
     /// Whether the client may do this.
@@ -291,6 +344,37 @@ impl Context {
     pub fn has_partition(&self, topic: &str, partition: i32) -> bool {
         let topic = self.broker.topics.get(topic).filter(|topic| !topic.is_internal());
         topic.is_some_and(|topic| topic.partition(partition).is_ok())
+    }
+}
+
+/// Partitions that a request makes or deletes, held against `controller_mutation_rate`.
+pub(crate) struct Mutations {
+    client: Option<Client>,
+    is_strict: bool,
+    /// What the client is told.
+    pub throttle_time_ms: i32,
+}
+
+impl Mutations {
+    /// From version `strict_since` on, what is too much is refused (KIP-599); before, it is done, and the client waits.
+    pub fn new(context: &Context, strict_since: i16) -> Self {
+        let is_strict = context.version >= strict_since;
+        Mutations { client: context.client(), is_strict, throttle_time_ms: 0 }
+    }
+
+    /// Counts partitions that are about to be made or deleted.
+    ///
+    /// # Errors
+    /// They are not to be.
+    pub fn count(&mut self, partitions: i32) -> Result<(), BrokerError> {
+        let Some(client) = &self.client else { return Ok(()) };
+        let result = client.mutates(usize::try_from(partitions).unwrap_or(0), self.is_strict);
+        let wait_ms = match &result {
+            Ok(wait_ms) | Err(BrokerError::QuotaExceeded { wait_ms, .. }) => *wait_ms,
+            Err(_) => 0,
+        };
+        self.throttle_time_ms = self.throttle_time_ms.max(wait_ms as i32);
+        result.map(drop)
     }
 }
 

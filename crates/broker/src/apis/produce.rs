@@ -69,6 +69,7 @@ impl Api for Produce {
     /// Appends are begun here, so that two requests of a connection come into the log in their order; their end is waited for later.
     fn handle(context: Context, request: ProduceRequest) -> impl Future<Output = ProduceResponse> + Send + 'static {
         let acks = request.acks;
+        let throttle_time_ms = context.client().map_or(0, |client| client.produced(context.request_bytes) as i32);
         let transactional_id = request.transactional_id.as_deref();
         let may_take_part =
             transactional_id.is_none_or(|id| context.may(Operation::Write, Resource::transactional_id(id)));
@@ -102,7 +103,7 @@ impl Api for Produce {
                 .await;
                 responses.push(TopicProduceResponse { name, topic_id, partition_responses });
             }
-            ProduceResponse { responses, ..ProduceResponse::default() }
+            ProduceResponse { throttle_time_ms, responses, ..ProduceResponse::default() }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_user_scram_credentials;
@@ -17,6 +18,7 @@ pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_acls;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
@@ -140,6 +142,8 @@ table! {
     alter_partition_reassignments::AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
     list_partition_reassignments::ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
     offset_delete::OffsetDeleteRequest, OffsetDeleteResponse;
+    describe_client_quotas::DescribeClientQuotasRequest, DescribeClientQuotasResponse;
+    alter_client_quotas::AlterClientQuotasRequest, AlterClientQuotasResponse;
     describe_user_scram_credentials::DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
     alter_user_scram_credentials::AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse;
     describe_quorum::DescribeQuorumRequest, DescribeQuorumResponse;

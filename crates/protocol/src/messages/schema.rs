@@ -51,6 +51,11 @@ pub trait Message: Wire + Default + Clone + PartialEq + std::fmt::Debug + Send +
         reader.finish().map_err(|error| error.within(Self::NAME, "end"))?;
         Ok(message)
     }
+
+    /// How long the client is to wait because of a quota, in milliseconds, where the message says that.
+    fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+        None
+    }
 }
 
 fn field<M: Message>(version: i16) -> Field {
@@ -89,12 +94,27 @@ macro_rules! api {
             const KEY: $crate::ApiKey = $crate::ApiKey::$key;
             const VERSIONS: std::ops::RangeInclusive<i16> = $versions;
             const FLEXIBLE_SINCE: i16 = $flexible.start;
+
+            $crate::messages::schema::throttle_time! { $response_body }
         }
 
         impl $crate::messages::Request for $request {
             type Response = $response;
         }
     };
+}
+
+/// [`Message::throttle_time_ms`] of a response that has such a field.
+macro_rules! throttle_time {
+    ({ throttle_time_ms: i32 $($rest:tt)* }) => {
+        fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+            Some(&mut self.throttle_time_ms)
+        }
+    };
+    ({ $first:tt $($rest:tt)* }) => {
+        $crate::messages::schema::throttle_time! { { $($rest)* } }
+    };
+    ({}) => {};
 }
 
 /// One struct of a schema.
@@ -264,4 +284,6 @@ macro_rules! versions_doc {
     };
 }
 
-pub(crate) use {api, contains, contains_null, default_value, fields, is_some, tag_number, versions_doc};
+pub(crate) use {
+    api, contains, contains_null, default_value, fields, is_some, tag_number, throttle_time, versions_doc,
+};
