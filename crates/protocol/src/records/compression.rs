@@ -3,6 +3,7 @@
 //! The batch's CRC covers the compressed bytes, so the check sums inside lz4 frames are not computed a second time.
 
 mod lz4;
+mod pieces;
 mod snappy;
 
 use std::io::Read;
@@ -13,6 +14,7 @@ use flate2::write::GzEncoder;
 use zstd::stream::raw::{Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
 
 use super::{BatchError, header};
+pub(super) use pieces::PieceCompressor;
 
 /// Bytes a batch may have after decompression where nothing else is said: 128 MiB.
 pub const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 
-use super::compression::Compressor;
+use super::compression::PieceCompressor;
 use super::header::{CODEC_MASK, CRC_AT, DELETE_HORIZON_BIT};
-use super::{BatchError, BatchHeader, Codec, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, Record, Scratch, decode_batch};
+use super::{BatchError, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, Record, Scratch, decode_checked};
 use super::{header, varint};
 
 /// What is left of a batch.
@@ -22,6 +22,8 @@ pub enum Retained {
 /// The records of the whole batch in `batch` for which `keep` holds. If a tombstone is among them, or a transaction marker, and the batch has
 /// no delete horizon yet, it gets `delete_horizon_ms`.
 ///
+/// In memory are the batch as it was sent, what it is decompressed, what becomes of it, and a bit per record.
+///
 /// # Errors
 /// What is wrong with the batch.
 pub fn retain(
@@ -32,40 +34,48 @@ pub fn retain(
 ) -> Result<Retained, BatchError> {
     let head = super::check(batch)?;
     let codec = head.codec()?;
-    let mut kept: Vec<Record<'_>> = Vec::new();
-    let mut count = 0;
-    for record in decode_batch(batch, scratch)? {
+    let records = decode_checked(&head, batch, scratch)?;
+    // Which records stay, a bit each.
+    let mut kept: Vec<u64> = Vec::new();
+    let (mut count, mut kept_count, mut tombstones, mut max_timestamp) = (0, 0, false, None);
+    for record in records.clone() {
         let record = record?;
-        count += 1;
-        if keep(&record) {
-            kept.push(record);
+        let keeps = keep(&record);
+        if count % 64 == 0 {
+            kept.push(0);
         }
+        if keeps && let Some(bits) = kept.last_mut() {
+            *bits |= 1 << (count % 64);
+            kept_count += 1;
+            tombstones |= record.value.is_none();
+            max_timestamp = max_timestamp.max(Some(record.timestamp));
+        }
+        count += 1;
     }
-    if kept.is_empty() {
+    if kept_count == 0 {
         return Ok(Retained::Nothing);
     }
-    let wants_horizon = head.is_control() || kept.iter().any(|record| record.value.is_none());
-    let gets_horizon = wants_horizon && head.delete_horizon_ms().is_none();
-    if kept.len() == count && !gets_horizon {
+    let gets_horizon = (head.is_control() || tombstones) && head.delete_horizon_ms().is_none();
+    if kept_count == count && !gets_horizon {
         return Ok(Retained::Same);
     }
-    let mut changed = BatchHeader { record_count: kept.len() as i32, ..head };
+    let mut changed = BatchHeader { record_count: kept_count as i32, ..head };
     if gets_horizon {
         changed.attributes |= DELETE_HORIZON_BIT;
         changed.base_timestamp = delete_horizon_ms;
     }
     if !head.is_log_append_time() {
-        changed.max_timestamp = kept.iter().map(|record| record.timestamp).max().unwrap_or(head.max_timestamp);
+        changed.max_timestamp = max_timestamp.unwrap_or(head.max_timestamp);
     }
-    let mut body = Vec::new();
-    for record in &kept {
-        write(&mut body, record, &changed);
+    let mut pieces = PieceCompressor::new(codec, vec![0; HEADER_BYTES]);
+    let mut fields = Vec::new();
+    for (number, record) in records.enumerate() {
+        let record = record?;
+        if kept[number / 64] & 1 << (number % 64) != 0 {
+            write(&mut pieces, &mut fields, &record, &changed);
+        }
     }
-    let mut out = vec![0; HEADER_BYTES];
-    match codec {
-        Codec::None => out.extend_from_slice(&body),
-        codec => Compressor::default().compress(codec, &body, &mut out),
-    }
+    let mut out = pieces.finish();
     let limit = i32::MAX as usize;
     changed.length = i32::try_from(out.len() - LENGTH_OVERHEAD_BYTES).map_err(|_| BatchError::TooLarge { limit })?;
     changed.attributes = changed.attributes & !CODEC_MASK | codec.bits();
@@ -77,7 +87,8 @@ pub fn retain(
     Ok(Retained::Changed(out.into()))
 }
 
-fn write(out: &mut Vec<u8>, record: &Record<'_>, head: &BatchHeader) {
+/// Writes a record; `fields` is memory for the numbers between what it holds.
+fn write(out: &mut PieceCompressor, fields: &mut Vec<u8>, record: &Record<'_>, head: &BatchHeader) {
     let timestamp_delta = record.timestamp.wrapping_sub(head.base_timestamp);
     let offset_delta = record.offset - head.base_offset;
     let headers = record.headers.bytes();
@@ -89,22 +100,26 @@ fn write(out: &mut Vec<u8>, record: &Record<'_>, head: &BatchHeader) {
         + slice(record.value)
         + varint::size(record.headers.count() as i64)
         + headers.len();
-    varint::write(out, size as i64);
-    out.push(0);
-    varint::write(out, timestamp_delta);
-    varint::write(out, offset_delta);
+    fields.clear();
+    varint::write(fields, size as i64);
+    fields.push(0);
+    varint::write(fields, timestamp_delta);
+    varint::write(fields, offset_delta);
     for slice in [record.key, record.value] {
-        varint::write(out, slice.map_or(-1, |slice| slice.len() as i64));
-        out.extend_from_slice(slice.unwrap_or_default());
+        varint::write(fields, slice.map_or(-1, |slice| slice.len() as i64));
+        out.push(fields);
+        fields.clear();
+        out.push(slice.unwrap_or_default());
     }
-    varint::write(out, record.headers.count() as i64);
-    out.extend_from_slice(headers);
+    varint::write(fields, record.headers.count() as i64);
+    out.push(fields);
+    out.push(headers);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::{BatchBuilder, EndMarker, ProducerStamp};
+    use crate::records::{BatchBuilder, Codec, EndMarker, ProducerStamp, decode_batch};
 
     fn batch(codec: Codec) -> Bytes {
         let mut builder = BatchBuilder::new(codec).transactional(true);
@@ -147,6 +162,22 @@ mod tests {
             // Once it has a horizon, that stays.
             let again = retain(&changed, &mut Scratch::default(), 1, |_| true);
             assert_eq!(again, Ok(Retained::Same));
+        }
+    }
+
+    #[test]
+    fn a_large_batch_is_written_piece_by_piece() {
+        for codec in Codec::ALL {
+            let mut builder = BatchBuilder::new(codec);
+            for i in 0..5000 {
+                let value = format!("{i}").repeat(if i == 2500 { 60_000 } else { 20 });
+                builder.push(i, Some(&i.to_le_bytes()), (i % 5 != 0).then_some(value.as_bytes()), &[("h", None)]);
+            }
+            let batch = builder.finish().expect("there are records");
+            let keep = |offset: i64| offset % 2 == 0;
+            let retained = retain(&batch, &mut Scratch::default(), 1 << 40, |record| keep(record.offset));
+            let Ok(Retained::Changed(changed)) = retained else { panic!("{codec}") };
+            assert_eq!(described(&changed, |_| true), described(&batch, keep), "{codec}");
         }
     }
 

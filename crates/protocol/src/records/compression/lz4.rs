@@ -106,7 +106,21 @@ fn unpack(packed: &[u8], out: &mut Output<'_>, block_bytes_max: usize, linked: O
 }
 
 pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) {
+    begin(out);
+    blocks(input, out);
+    end(out);
+}
+
+pub(super) fn begin(out: &mut Vec<u8>) {
     out.extend_from_slice(&HEADER);
+}
+
+pub(super) fn end(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0; 4]);
+}
+
+/// Blocks between [`begin`] and [`end`].
+pub(super) fn blocks(input: &[u8], out: &mut Vec<u8>) {
     for chunk in input.chunks(BLOCK_BYTES) {
         let start = out.len();
         out.resize(start + 4 + block::get_maximum_output_size(chunk.len()), 0);
@@ -121,7 +135,6 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) {
         out[start..start + 4].copy_from_slice(&size.to_le_bytes());
         out.truncate(start + 4 + bytes);
     }
-    out.extend_from_slice(&[0; 4]);
 }
 
 #[cfg(test)]

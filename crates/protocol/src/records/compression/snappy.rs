@@ -45,8 +45,17 @@ fn block(decoder: &mut snap::raw::Decoder, packed: &[u8], out: &mut Output<'_>) 
 }
 
 pub(super) fn compress(encoder: &mut snap::raw::Encoder, input: &[u8], out: &mut Vec<u8>) {
+    begin(out);
+    blocks(encoder, input, out);
+}
+
+pub(super) fn begin(out: &mut Vec<u8>) {
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 1]);
+}
+
+/// Blocks behind [`begin`].
+pub(super) fn blocks(encoder: &mut snap::raw::Encoder, input: &[u8], out: &mut Vec<u8>) {
     for chunk in input.chunks(BLOCK_BYTES) {
         let start = out.len();
         out.resize(start + 4 + snap::raw::max_compress_len(chunk.len()), 0);
