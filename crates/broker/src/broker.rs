@@ -52,6 +52,7 @@ impl Broker {
             crate::configs::broker::check(name, value).map_err(BrokerError::InvalidConfig)?;
         }
         let config = Arc::new(config);
+        log.set_compaction_bytes_max(config.compaction_buffer_bytes);
         let (topics, groups, transactions, security, quotas) = blocking(|| {
             let topics = Arc::new(Topics::open(log.clone(), config.clone())?);
             let groups = Arc::new(Coordinator::open(&log, config.clone())?);

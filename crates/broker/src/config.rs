@@ -62,6 +62,8 @@ pub struct BrokerConfig {
     pub retention_check_interval_ms: u64,
     /// `log.cleaner.backoff.ms`: pause between two looks for topics to be compacted.
     pub compaction_backoff_ms: u64,
+    /// `log.cleaner.dedupe.buffer.size`: most memory in bytes for the keys of a topic that is compacted.
+    pub compaction_buffer_bytes: u64,
     /// Size from which on an internal log (topics, offsets) is written anew and its past forgotten.
     pub internal_log_bytes_max: u64,
     /// `connections.max.reauth.ms`: how long a log-in holds before the client has to log in once more (KIP-368); 0: for ever.
@@ -109,6 +111,7 @@ impl Default for BrokerConfig {
             transaction_abort_check_interval_ms: 10_000,
             retention_check_interval_ms: 60_000,
             compaction_backoff_ms: 15_000,
+            compaction_buffer_bytes: 128 << 20,
             internal_log_bytes_max: 16 << 20,
             connections_max_reauth_ms: 0,
             failed_authentication_delay_ms: 100,

@@ -21,7 +21,7 @@ pub struct LogOptions {
     pub tail_cache_bytes: usize,
     /// Recent appends kept in memory for one partition, in bytes.
     pub tail_cache_partition_bytes: usize,
-    /// Most files held open at a time (segments and indexes).
+    /// Most files held open at a time (segments and indexes); at most half of what the process may have open.
     pub open_files_max: usize,
     /// Keys that one pass of compaction holds in memory, at about 30 bytes each; a log with more of them takes several passes.
     pub compaction_keys_max: usize,
@@ -40,7 +40,7 @@ impl Default for LogOptions {
             checkpoint_interval_ms: 30_000,
             tail_cache_bytes: 16 << 20,
             tail_cache_partition_bytes: 1 << 20,
-            open_files_max: 1024,
+            open_files_max: 32 << 10,
             compaction_keys_max: 450_000,
             producer_expiration_ms: 86_400_000,
             clock: Clock::system(),

@@ -14,8 +14,9 @@ pub(crate) struct Context {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) dir: PathBuf,
     pub(crate) options: LogOptions,
-    /// Files held open at most, with regard to what the process may.
-    pub(crate) open_files_max: usize,
+    /// Files that hold what is not synced yet, at most. They may not be closed before.
+    pub(crate) held_files_max: usize,
+    /// The others, closed when they were not used for long.
     pub(crate) handles: Handles,
     pub(crate) queue: Queue,
     /// Bytes of all partitions' tails.
@@ -25,12 +26,13 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(files: Arc<dyn Files>, dir: PathBuf, options: LogOptions) -> Arc<Context> {
         let open_files_max = options.open_files_max.min(open_files_allowed() / 2).max(16);
-        let handles = Handles::new(files.clone(), open_files_max);
+        let cached_files_max = open_files_max / 4;
+        let handles = Handles::new(files.clone(), cached_files_max);
         Arc::new(Context {
             files,
             dir,
             options,
-            open_files_max,
+            held_files_max: open_files_max - cached_files_max,
             handles,
             queue: Queue::default(),
             tail_bytes: Arc::default(),

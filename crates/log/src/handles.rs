@@ -14,6 +14,7 @@ use crate::files::{FileHandle, Files};
 pub(crate) enum Kind {
     Log,
     Index,
+    Aborted,
 }
 
 /// A file by its partition's slot and its segment's base offset.
@@ -69,8 +70,9 @@ impl Handles {
     /// Closes a segment's files once nobody uses them.
     pub(crate) fn forget(&self, slot: u32, base_offset: i64) {
         let open = &mut *self.open.lock();
-        open.handles.remove(&(slot, base_offset, Kind::Log));
-        open.handles.remove(&(slot, base_offset, Kind::Index));
+        for kind in [Kind::Log, Kind::Index, Kind::Aborted] {
+            open.handles.remove(&(slot, base_offset, kind));
+        }
     }
 
     /// Closes all of a partition's files once nobody uses them.

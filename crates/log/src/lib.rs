@@ -12,6 +12,7 @@
 //!     00000000000000000000.log     a segment: Kafka v2 record batches, byte for byte; named by its base offset
 //!     00000000000000000000.index   sparse offset and time index of the segment (derived; rebuilt when in doubt)
 //!     00000000000000000000.producers   producers' state at that offset (derived; rebuilt when in doubt)
+//!     00000000000000000000.aborted     aborted transactions that end in the segment (derived; rebuilt when in doubt)
 //!     compacted                    up to which offset a compacted topic is (else it is compacted from its beginning)
 //! ```
 //!
@@ -30,6 +31,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aborted;
 mod append;
 mod checkpoint;
 mod compaction;
@@ -38,6 +40,7 @@ mod context;
 mod error;
 pub mod files;
 mod handles;
+mod in_parallel;
 mod index;
 mod journal;
 mod log;
@@ -50,7 +53,6 @@ mod report;
 mod retention;
 mod scan;
 mod segment;
-mod sync_many;
 mod syncer;
 mod tail;
 mod tail_cache;

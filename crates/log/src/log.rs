@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use parking_lot::{Mutex, RwLock};
@@ -48,6 +48,7 @@ struct Inner {
     cluster_id: String,
     /// Held while segments are compacted.
     compaction: Mutex<()>,
+    compaction_keys_max: AtomicUsize,
     /// Set when compaction is to end.
     closing: AtomicBool,
     /// Held while partitions are created and deleted, so that folders and names change together.
@@ -105,6 +106,7 @@ impl Log {
         let Recovered { partitions, journal, dirty, removals, next_slot, checkpoint_entry, mut report } =
             recovery::recover(&context)?;
         report.created = created;
+        let compaction_keys_max = AtomicUsize::new(context.options.compaction_keys_max);
         let shared = Arc::new(Shared {
             context,
             partitions: RwLock::new(partitions),
@@ -127,6 +129,7 @@ impl Log {
                     shared,
                     cluster_id,
                     compaction: Mutex::default(),
+                    compaction_keys_max,
                     closing: AtomicBool::new(false),
                     names: Mutex::default(),
                     running,
@@ -318,29 +321,44 @@ impl Log {
     pub fn compact(&self, now_ms: i64) -> Result<CompactionReport, LogError> {
         let mut report = CompactionReport::default();
         let _one = self.inner.compaction.lock();
-        let is_wanted = |partition: &Arc<Partition>| {
-            partition.config().compact && compaction::is_wanted(partition, now_ms).unwrap_or_else(|error| {
-                tracing::error!(partition = %partition.topic_partition(), %error, "compaction passes over a partition");
-                false
-            })
+        // One damaged partition must not keep the others from being tidied.
+        let note = |partition: &Partition, result: Result<(), LogError>, report: &mut CompactionReport| {
+            partition.note_compaction(now_ms, result.is_err());
+            if let Err(error) = result.as_ref()
+                && !partition.is_deleted()
+            {
+                report.failed += 1;
+                tracing::error!(partition = %partition.topic_partition(), %error, "compaction passes over a partition for a time");
+            }
         };
-        let wanted: Vec<_> = self.partitions().into_iter().filter(is_wanted).collect();
+        let mut wanted = Vec::new();
+        for partition in self.partitions() {
+            if !partition.config().compact || partition.compaction_pauses(now_ms) {
+                continue;
+            }
+            match compaction::is_wanted(&partition, now_ms) {
+                Ok(true) => wanted.push(partition),
+                Ok(false) => {}
+                Err(error) => note(&partition, Err(error), &mut report),
+            }
+        }
         if wanted.is_empty() {
             return Ok(report);
         }
-        // All closed segments are synced then, and readers durably not told any more of aborted transactions whose markers may go.
+        // All closed segments are synced then.
         self.checkpoint()?;
-        let keys_max = self.shared().context.options.compaction_keys_max;
+        let keys_max = self.inner.compaction_keys_max.load(Ordering::Relaxed);
         for partition in wanted {
             let compacted = compaction::compact(&partition, now_ms, keys_max, &self.inner.closing, &mut report);
-            // One damaged partition must not keep the others from being tidied.
-            if let Err(error) = compacted
-                && !partition.is_deleted()
-            {
-                tracing::error!(partition = %partition.topic_partition(), %error, "compaction passes over a partition");
-            }
+            note(&partition, compacted, &mut report);
         }
         Ok(report)
+    }
+
+    /// Bounds the memory of a pass of compaction to about `bytes`: Kafka's `log.cleaner.dedupe.buffer.size`. A log with more keys takes several.
+    /// Replaces [`LogOptions::compaction_keys_max`] from the next compaction on.
+    pub fn set_compaction_bytes_max(&self, bytes: u64) {
+        self.inner.compaction_keys_max.store(compaction::keys_in(bytes), Ordering::Relaxed);
     }
 
     /// Syncs all segments now and frees the journal. Durability does not need it: it makes the next start shorter.

@@ -9,7 +9,7 @@ use crate::{LogError, TopicPartition};
 
 /// Batches of a producer that are remembered: as many as Kafka's clients keep in flight.
 const BATCHES_MAX: usize = 5;
-const SNAPSHOT_MAGIC: &[u8; 8] = b"MSPROD02";
+const SNAPSHOT_MAGIC: &[u8; 8] = b"MSPROD03";
 /// A transaction's first offset where there is no transaction.
 const NO_TRANSACTION: i64 = -1;
 
@@ -237,16 +237,16 @@ impl Producers {
         self.entries.is_empty()
     }
 
-    /// The state as bytes, with the transactions of the partition that were `aborted`.
+    /// The state as bytes, with the base offsets of the segments that have a transaction index.
     ///
     /// ```text
-    /// 0 magic "MSPROD02", number of producers u32; then per producer, little endian:
+    /// 0 magic "MSPROD03", number of producers u32; then per producer, little endian:
     ///   id i64, epoch i16, number of batches u16, seen_ms i64, first offset of its transaction i64 (-1: none), coordinator epoch i32,
     ///   and per batch: first sequence i32, last sequence i32, first offset i64, last offset i64
-    /// then to the end, per aborted transaction: producer id i64, first offset i64, offset of its marker i64
+    /// then to the end: base offset of a segment i64
     /// at the end: CRC32C of all before it u32
     /// ```
-    pub(crate) fn encode(&self, aborted: &[AbortedTransaction]) -> Vec<u8> {
+    pub(crate) fn encode(&self, indexed: &[i64]) -> Vec<u8> {
         let mut bytes = SNAPSHOT_MAGIC.to_vec();
         bytes.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
         for (id, entry) in &self.entries {
@@ -263,18 +263,14 @@ impl Producers {
                 bytes.extend_from_slice(&batch.last_offset.to_le_bytes());
             }
         }
-        for transaction in aborted {
-            bytes.extend_from_slice(&transaction.producer_id.to_le_bytes());
-            bytes.extend_from_slice(&transaction.first_offset.to_le_bytes());
-            bytes.extend_from_slice(&transaction.last_offset.to_le_bytes());
-        }
+        indexed.iter().for_each(|base_offset| bytes.extend_from_slice(&base_offset.to_le_bytes()));
         let crc = crc_fast::crc32_iscsi(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes
     }
 
     /// Reads what [`Producers::encode`] wrote; `None` if it is damaged or of another format.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<(Producers, Vec<AbortedTransaction>)> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Producers, Vec<i64>)> {
         let (body, crc) = bytes.split_last_chunk::<4>()?;
         if crc_fast::crc32_iscsi(body) != u32::from_le_bytes(*crc) {
             return None;
@@ -302,15 +298,11 @@ impl Producers {
             let entry = ProducerEntry { epoch, batches, seen_ms, transaction, coordinator_epoch };
             producers.entries.insert(id, entry);
         }
-        let mut aborted = Vec::new();
+        let mut indexed = Vec::new();
         while !rest.is_empty() {
-            aborted.push(AbortedTransaction {
-                producer_id: i64::from_le_bytes(take(&mut rest)?),
-                first_offset: i64::from_le_bytes(take(&mut rest)?),
-                last_offset: i64::from_le_bytes(take(&mut rest)?),
-            });
+            indexed.push(i64::from_le_bytes(take(&mut rest)?));
         }
-        Some((producers, aborted))
+        Some((producers, indexed))
     }
 }
 
@@ -460,9 +452,8 @@ mod tests {
             }
         }
         producers.note(&transactional(100, 0, 0), None, 1000, 1);
-        let aborted = vec![AbortedTransaction { producer_id: 3, first_offset: 1, last_offset: 3 }];
-        let bytes = producers.encode(&aborted);
-        assert_eq!(Producers::decode(&bytes), Some((producers, aborted)));
+        let bytes = producers.encode(&[0, 700]);
+        assert_eq!(Producers::decode(&bytes), Some((producers, vec![0, 700])));
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;

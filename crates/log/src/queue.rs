@@ -36,8 +36,6 @@ pub(crate) enum Command {
     Append(Pending),
     /// A partition was made: to be in the journal before any append to it.
     Create(Arc<Partition>),
-    /// A partition's producers' state is to be on disk as it is with the next checkpoint.
-    Producers(Arc<Partition>),
     /// A partition was deleted; its folder has another name now and is to be removed.
     Delete {
         slot: u32,

@@ -41,6 +41,10 @@ pub struct Truncation {
 pub struct CompactionReport {
     /// Partitions that were compacted.
     pub partitions: usize,
+    /// Times that a partition's log was gone through: several if it has more keys than may be held in memory.
+    pub passes: usize,
+    /// Partitions whose compaction failed. They are passed over for a time.
+    pub failed: usize,
     /// Bytes of the segments that were written anew.
     pub bytes_before: u64,
     /// Bytes of those that took their place.

@@ -1,6 +1,7 @@
 //! A segment as it is committed, and what is derived from it.
 
 use std::io;
+use std::ops::Range;
 
 use crate::files::FileHandle;
 use crate::index::{self, ENTRY_BYTES, IndexEntry};
@@ -116,18 +117,40 @@ fn walk(
         }
         derived.stamps.max_timestamp = last.max_timestamp_before;
     }
+    walk_on(&mut derived, &mut scan, base_offset, interval_bytes, last)?;
+    Ok(derived)
+}
+
+/// Goes on with what was derived up to the beginning of `range`.
+pub(crate) fn derive_on(
+    derived: &mut Derived,
+    log: &dyn FileHandle,
+    base_offset: i64,
+    range: Range<u64>,
+    interval_bytes: u32,
+) -> Result<(), ScanError> {
+    walk_on(derived, &mut Scan::new(log, range.start, range.end, Depth::Header), base_offset, interval_bytes, None)
+}
+
+fn walk_on(
+    derived: &mut Derived,
+    scan: &mut Scan<'_>,
+    base_offset: i64,
+    interval_bytes: u32,
+    last: Option<IndexEntry>,
+) -> Result<(), ScanError> {
     while let Some((position, header)) = scan.next()? {
         let relative = u32::try_from(header.base_offset - base_offset).map_err(|_| ScanError::Invalid {
             position,
             reason: "the batch's offset is not of this segment".to_owned(),
         })?;
-        if position == from && last.is_some_and(|last| last.relative_offset != relative) {
+        if last.is_some_and(|last| u64::from(last.position) == position && last.relative_offset != relative) {
             return Err(ScanError::Invalid { position, reason: "the index names another offset".to_owned() });
         }
         let size = header.size() as u64;
         derived.pending.extend(derived.stamps.add(relative, position, size, header.max_timestamp, interval_bytes));
     }
-    Ok(derived)
+    Ok(())
 }
 
 /// Writes entries behind those in the index file.

@@ -10,12 +10,12 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::checkpoint::{Checkpoint, PartitionLine, RecoveryPoint, replace};
 use crate::files::FileHandle;
+use crate::in_parallel::in_parallel;
 use crate::journal::{EntryBody, Ring};
 use crate::log::Shared;
 use crate::meta::PartitionMeta;
 use crate::partition::ProducersNews;
 use crate::scan::{Depth, Scan};
-use crate::sync_many::sync_many;
 use crate::{LogError, Partition};
 
 /// What was written to a partition since its last sync.
@@ -28,21 +28,22 @@ pub(crate) struct Dirty {
     pub(crate) names: bool,
     /// The folder itself is new.
     pub(crate) created: bool,
-    /// The producers' state is to be as durable as the checkpoint, and not only read from the log again if it is lost.
-    pub(crate) producers: bool,
     /// A sync failed: the page cache may hold pages for clean that are not on the disk.
     pub(crate) suspect: bool,
 }
 
 impl Dirty {
     pub(crate) fn new(partition: Arc<Partition>) -> Dirty {
-        Dirty { partition, segments: Vec::new(), names: false, created: false, producers: false, suspect: false }
+        Dirty { partition, segments: Vec::new(), names: false, created: false, suspect: false }
     }
 
-    pub(crate) fn add(&mut self, base_offset: i64, file: &Arc<dyn FileHandle>) {
-        if !self.segments.iter().any(|(base, _)| *base == base_offset) {
-            self.segments.push((base_offset, file.clone()));
+    /// Adds a segment that was written to. Gives the number of files that are held open for it: 0 if it was there.
+    pub(crate) fn add(&mut self, base_offset: i64, file: &Arc<dyn FileHandle>) -> usize {
+        if self.segments.iter().any(|(base, _)| *base == base_offset) {
+            return 0;
         }
+        self.segments.push((base_offset, file.clone()));
+        1
     }
 }
 
@@ -151,8 +152,12 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
         item.dirty.partition.flush_indexes();
         if let ProducersNews::Changed(Some(producers)) = &item.producers {
             let name = Partition::producers_name(item.end.next_offset);
-            replace(files, item.dirty.partition.dir(), &name, producers, item.dirty.producers)
-                .or_else(|error| gone(&item.dirty, error))?;
+            let written = item.dirty.partition.flush_aborted().and_then(|names| {
+                item.dirty.names |= names;
+                // Not synced: if it is lost, it is read from the log again.
+                replace(files, item.dirty.partition.dir(), &name, producers, false)
+            });
+            written.or_else(|error| gone(&item.dirty, error))?;
         }
     }
     let mut failed = None;
@@ -164,7 +169,7 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
         .filter(fresh)
         .flat_map(|(number, item)| item.dirty.segments.iter().map(move |(base, file)| (number, *base, file.clone())))
         .collect();
-    let results = sync_many(&segments, |(_, _, file)| file.sync());
+    let results = in_parallel(&segments, |(_, _, file)| file.sync());
     for ((number, base, _), result) in segments.into_iter().zip(results) {
         if let Err(error) = result {
             let dirty = &mut job.items[number].dirty;
@@ -177,19 +182,18 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
     if job.items.iter().any(|item| item.dirty.suspect) {
         rewrite(shared, job, synced_to).map_err(|error| failed.unwrap_or(error))?;
     }
-    for item in job.items.iter_mut() {
-        if item.dirty.names {
-            let dir = item.dirty.partition.dir();
-            let sync = || {
-                if item.dirty.created {
-                    files.open(&PartitionMeta::path(dir), false)?.sync()?;
-                }
-                files.sync_dir(dir)
-            };
-            let synced = sync().map_err(|error| LogError::io("sync", dir, &error));
-            synced.or_else(|error| gone(&item.dirty, error))?;
-        }
-    }
+    let named: Vec<&Item> = job.items.iter().filter(|item| item.dirty.names).collect();
+    let results = in_parallel(&named, |item| {
+        let dir = item.dirty.partition.dir();
+        let sync = || {
+            if item.dirty.created {
+                files.open(&PartitionMeta::path(dir), false)?.sync()?;
+            }
+            files.sync_dir(dir)
+        };
+        sync().map_err(|error| LogError::io("sync", dir, &error)).or_else(|error| gone(&item.dirty, error))
+    });
+    results.into_iter().collect::<Result<(), LogError>>()?;
     if job.topics {
         let dir = shared.context.topics_dir();
         files.sync_dir(&dir).map_err(|error| LogError::io("sync", &dir, &error))?;

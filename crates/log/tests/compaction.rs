@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 use millstream_log::{Clock, CompactionReport, Log, LogOptions, Partition, PartitionConfig};
 use millstream_protocol::records::{BatchBuilder, Codec, EndMarker, ProducerStamp, Scratch, batches, decode_batch};
-use support::memory::{Memory, Random};
+use support::memory::{Faults, Memory, Random};
 use support::*;
 use uuid::Uuid;
 
@@ -275,6 +275,107 @@ fn a_compaction_that_is_cut_short_anywhere_loses_nothing_and_brings_nothing_back
             }
         }
     }
+}
+
+#[test]
+fn a_compaction_that_an_error_cuts_short_is_finished_or_taken_back_at_once() {
+    // One call that fails, and all of them from some point on.
+    for times in [1, usize::MAX] {
+        for seed in seeds(0, 2) {
+            // Every fourth call, other ones by each seed.
+            for before in (seed as usize * 2 % 4..).step_by(4) {
+                let context = format!("seed {seed}, {times} errors after {before} changes of names");
+                let world = World::new(seed, 1000);
+                let (mut model, mut random) = (Model::default(), Random(seed + before as u64));
+                world.write(&mut model, &mut random, 40);
+                world
+                    .memory
+                    .set_faults(Faults { names: Some(("topics/t-0".to_owned(), before, times)), ..Faults::default() });
+                let report = world.log.compact(world.now_ms()).unwrap_or_default();
+                let finished = world.memory.names_before_fault() > 0;
+                // What is on the disk is read, whatever it is called meanwhile, and written to.
+                model.check(&world.log, &context);
+                world.memory.set_faults(Faults::default());
+                // A process that is killed now leaves a folder that opens.
+                if random.chance(30) {
+                    let log = open(&world.memory.kill(), &world.clock, 1000);
+                    model.check(&log, &format!("{context}, killed"));
+                    continue;
+                }
+                world.write(&mut model, &mut random, 10);
+                world.clock.fetch_add(if report.failed > 0 { 60_000 } else { 0 }, Ordering::Relaxed);
+                assert_eq!(world.compact().failed, 0, "{context}");
+                model.check(&world.log, &format!("{context}, compacted again"));
+                let left = millstream_log::files::Files::list(&world.memory, Path::new("/data/topics/t-0")).unwrap();
+                assert!(!left.iter().any(|name| name.ends_with(".swap")), "{context}: {left:?}");
+                let memory = if random.chance(50) { world.memory.kill() } else { world.memory.power_cut() };
+                model.check(&open(&memory, &world.clock, 1000), &format!("{context}, opened again"));
+                if finished {
+                    assert!(before > 4 && report.failed == 0, "{context}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_compacted_segment_has_its_index_before_anybody_reads() {
+    let world = World::new(1, 1000);
+    for key in 0..40 {
+        put(&world, &format!("key {key}"), Some(&"x".repeat(60)));
+    }
+    assert_eq!(world.compact().partitions, 1);
+    let path = Path::new("/data/topics/t-0/00000000000000000000.index");
+    assert!(world.memory.content(path).is_some_and(|index| !index.is_empty()));
+    // And it is the right one: were it not, it would be made anew, and so be changed.
+    let index = world.memory.content(path);
+    let partition = world.log.partition(&tp("t", 0)).unwrap();
+    (0..partition.high_watermark()).for_each(|offset| drop(partition.read(offset, 1).unwrap()));
+    assert_eq!(world.memory.content(path), index);
+}
+
+#[test]
+fn a_partition_whose_compaction_fails_is_left_alone_for_longer_each_time() {
+    let world = World::new(1, 1000);
+    world.write(&mut Model::default(), &mut Random(1), 60);
+    world.memory.set_faults(Faults { write: Some(".cleaned".to_owned()), ..Faults::default() });
+    let mut failed_at = Vec::new();
+    for second in 0..500 {
+        if world.log.compact(world.now_ms()).unwrap().failed > 0 {
+            failed_at.push(second);
+        }
+        world.clock.fetch_add(1000, Ordering::Relaxed);
+    }
+    assert_eq!(failed_at, [0, 60, 180, 420]);
+    world.memory.set_faults(Faults::default());
+    assert_eq!(world.compact(), CompactionReport::default());
+    world.clock.fetch_add(1_000_000, Ordering::Relaxed);
+    let report = world.compact();
+    assert_eq!((report.partitions, report.failed), (1, 0));
+}
+
+#[test]
+fn a_log_with_more_keys_than_the_buffer_holds_takes_several_passes() {
+    let expected = |world: &World| {
+        for round in 0..3 {
+            for key in 0..100 {
+                put(world, &format!("key {key}"), Some(&format!("round {round}")));
+            }
+        }
+        fill(world);
+        fill(world);
+    };
+    let (large, small) = (World::new(1, 1000), World::new(1, 1000));
+    // 16 places of 25 bytes, of which 14 may be taken.
+    small.log.set_compaction_bytes_max(400);
+    expected(&large);
+    expected(&small);
+    assert_eq!(large.compact().passes, 1);
+    let passes = small.compact().passes;
+    assert!((300 / 14..=300 / 14 + 2).contains(&passes), "{passes}");
+    assert_eq!(offsets(&small), offsets(&large));
+    assert!(offsets(&small).len() < 115);
 }
 
 fn put(world: &World, key: &str, value: Option<&str>) {

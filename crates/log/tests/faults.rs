@@ -58,6 +58,25 @@ fn a_full_disk_refuses_the_append_and_takes_the_next_when_there_is_space() {
 }
 
 #[test]
+fn what_could_not_even_be_taken_back_is_not_read_when_its_segment_is_closed() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    let config = PartitionConfig { segment_bytes: 6000, ..PartitionConfig::default() };
+    log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    append_one(&log, &tp("t", 0), large_batch("first", 5000)).unwrap();
+    // A new segment whose name cannot be synced, and which cannot be removed then.
+    memory.set_faults(Faults { names: Some(("t-0".to_owned(), 0, 2)), ..Faults::default() });
+    assert!(append_one(&log, &tp("t", 0), large_batch("refused", 5500)).is_err());
+    memory.set_faults(Faults::default());
+    append_one(&log, &tp("t", 0), large_batch("second", 4000)).unwrap();
+    append_one(&log, &tp("t", 0), large_batch("third", 4000)).unwrap();
+    drop(log);
+    let log = open(&memory.power_cut(), small_options());
+    let first = |values: Vec<String>| values.iter().map(|value| value[..5].to_owned()).collect::<Vec<_>>();
+    assert_eq!(first(values(&log.partition(&tp("t", 0)).unwrap())), ["first", "secon", "third"]);
+}
+
+#[test]
 fn a_failed_write_is_taken_back_with_its_new_segment() {
     let memory = Memory::new(1);
     let log = open(&memory, small_options());

@@ -4,14 +4,17 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_log::{AbortedTransaction, Append, Log, LogError, Partition};
+use millstream_log::files::Files;
+use millstream_log::{AbortedTransaction, Append, Log, LogError, Partition, PartitionConfig};
 use millstream_protocol::records::{BatchBuilder, Codec, EndMarker, ProducerStamp, batches};
-use support::memory::Memory;
+use support::memory::{Memory, Random};
 use support::*;
+use uuid::Uuid;
 
 fn transactional(producer_id: i64, sequence: i32, value: &str) -> Bytes {
     let mut builder = BatchBuilder::new(Codec::None).transactional(true);
@@ -122,4 +125,160 @@ fn an_append_that_fails_takes_its_marker_back_in_every_partition() {
     append_one(&log, &tp("t", 0), marker(1, true)).unwrap();
     assert_eq!(partition.last_stable_offset().unwrap(), 2);
     assert!(partition.read_committed(0, 10_000, true).unwrap().aborted.is_empty());
+}
+
+/// Transactions of several producers at once, over many segments.
+struct Many {
+    disk: Memory,
+    log: Log,
+    /// By producer: the first offset of its open transaction, and its next sequence.
+    producers: BTreeMap<i64, (Option<i64>, i32)>,
+    aborted: Vec<AbortedTransaction>,
+}
+
+impl Many {
+    fn new(seed: u64) -> Many {
+        let disk = Memory::new(seed);
+        let log = open(&disk);
+        let config = PartitionConfig { segment_bytes: 900, index_interval_bytes: 150, ..PartitionConfig::default() };
+        log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+        Many { disk, log, producers: BTreeMap::new(), aborted: Vec::new() }
+    }
+
+    fn partition(&self) -> Arc<Partition> {
+        self.log.partition(&tp("t", 0)).unwrap()
+    }
+
+    fn step(&mut self, random: &mut Random) {
+        let producer_id = random.below(5) as i64;
+        let (open, sequence) = self.producers.entry(producer_id).or_default();
+        match *open {
+            Some(first_offset) if random.chance(50) => {
+                let committed = random.chance(30);
+                let last_offset =
+                    append_one(&self.log, &tp("t", 0), marker(producer_id, committed)).unwrap().base_offset;
+                *open = None;
+                if !committed {
+                    self.aborted.push(AbortedTransaction { producer_id, first_offset, last_offset });
+                }
+            }
+            _ => {
+                let batch = transactional(producer_id, *sequence, "value");
+                let offset = append_one(&self.log, &tp("t", 0), batch).unwrap().base_offset;
+                *sequence += 1;
+                open.get_or_insert(offset);
+            }
+        }
+    }
+
+    fn reopen(&mut self, random: &mut Random) {
+        let disk = match random.below(3) {
+            0 => {
+                self.log.close().unwrap();
+                self.disk.kill()
+            }
+            1 => self.disk.kill(),
+            _ => self.disk.power_cut(),
+        };
+        self.disk = disk;
+        let dir = Path::new("/data/topics/t-0");
+        let names = self.disk.list(dir).unwrap_or_default();
+        let indexes: Vec<_> =
+            names.iter().filter(|name| name.ends_with(".aborted")).map(|name| dir.join(name)).collect();
+        if !indexes.is_empty() && random.chance(40) {
+            let path = &indexes[random.below(indexes.len() as u64) as usize];
+            match random.below(3) {
+                0 => self.disk.remove_file(path).unwrap(),
+                1 => self.disk.open(path, false).unwrap().set_length(random.below(100)).unwrap(),
+                _ => {
+                    let length = self.disk.content(path).unwrap().len() as u64;
+                    if length > 0 {
+                        self.disk.damage(path, random.below(length) as usize);
+                    }
+                }
+            }
+        }
+        self.log = open(&self.disk);
+        let config = PartitionConfig { segment_bytes: 900, index_interval_bytes: 150, ..PartitionConfig::default() };
+        self.partition().set_config(config).unwrap();
+    }
+
+    fn check(&self, context: &str) {
+        let partition = self.partition();
+        let open = self.producers.values().filter_map(|(open, _)| *open).min();
+        let stable = partition.last_stable_offset().unwrap();
+        assert_eq!(stable, open.unwrap_or(partition.high_watermark()).max(partition.log_start_offset()), "{context}");
+        for offset in (partition.log_start_offset()..stable).step_by(7) {
+            for bytes in [1, 300, 5000] {
+                let read = partition.read_committed(offset, bytes, true).unwrap();
+                let next = batches(&read.batches).last().unwrap().unwrap().0.next_offset();
+                let touched = |one: &&AbortedTransaction| one.last_offset >= offset && one.first_offset < next;
+                let touched: Vec<&AbortedTransaction> = self.aborted.iter().filter(touched).collect();
+                // What was made anew from a log whose beginning is gone begins later, where there are records.
+                let is_told = |one: &AbortedTransaction| {
+                    let same = |told: &&AbortedTransaction| {
+                        (told.producer_id, told.last_offset) == (one.producer_id, one.last_offset)
+                            && told.first_offset >= one.first_offset
+                    };
+                    read.aborted.iter().find(same).copied()
+                };
+                let told: Vec<AbortedTransaction> = touched.iter().filter_map(|one| is_told(one)).collect();
+                assert_eq!(read.aborted, told, "{context}: from {offset} to {next}: in order, and no others");
+                for (header, _) in batches(&read.batches).map(Result::unwrap).filter(|(header, _)| !header.is_control())
+                {
+                    let has = |one: &AbortedTransaction| {
+                        one.producer_id == header.producer_id
+                            && (one.first_offset..one.last_offset).contains(&header.base_offset)
+                    };
+                    let expected = touched.iter().any(|one| has(one));
+                    assert_eq!(read.aborted.iter().any(has), expected, "{context}: offset {}", header.base_offset);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn readers_are_told_of_just_the_aborted_transactions_that_they_meet() {
+    for seed in seeds(0, 25) {
+        let (mut many, mut random) = (Many::new(seed), Random(seed));
+        for step in 0..300 {
+            many.step(&mut random);
+            match random.below(100) {
+                0..3 => many.log.checkpoint().unwrap(),
+                3..5 => {
+                    many.check(&format!("seed {seed}, step {step}"));
+                    many.reopen(&mut random);
+                    many.check(&format!("seed {seed}, step {step}, opened again"));
+                }
+                5 => {
+                    let start = many.partition().log_start_offset();
+                    drop(many.partition().delete_records(start + random.below(20) as i64));
+                }
+                _ => {}
+            }
+        }
+        many.check(&format!("seed {seed}, at the end"));
+    }
+}
+
+#[test]
+fn aborted_transactions_are_in_files_of_their_segments_and_go_with_them() {
+    let (mut many, mut random) = (Many::new(1), Random(1));
+    (0..600).for_each(|_| many.step(&mut random));
+    many.log.checkpoint().unwrap();
+    let dir = Path::new("/data/topics/t-0");
+    let bytes = |disk: &Memory, suffix: &str| -> usize {
+        let names = disk.list(dir).unwrap();
+        let files = names.iter().filter(|name| name.ends_with(suffix));
+        files.map(|name| disk.content(&dir.join(name)).unwrap().len()).sum()
+    };
+    assert!(many.aborted.len() > 100);
+    assert!(bytes(&many.disk, ".aborted") >= 40 * many.aborted.len(), "all are in files");
+    assert!(bytes(&many.disk, ".producers") < 2500, "they are not written again with each checkpoint");
+    let end = many.partition().high_watermark();
+    many.partition().delete_records(end - 1).unwrap();
+    many.log.checkpoint().unwrap();
+    assert!(bytes(&many.disk, ".aborted") < 1000, "they go with their segments");
+    many.check("at the end");
 }

@@ -103,7 +103,7 @@ pub const KEYS: &[Key] = &[
     key("listener.security.protocol.map", Kind::List(&[]), "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Use::Start, "What is spoken on each listener."),
     key("listeners", Kind::List(&[]), "PLAINTEXT://:9092", Use::Start, "Where the broker listens, each NAME://HOST:PORT."),
     key("log.cleaner.backoff.ms", Kind::Long(0), "15000", field!(compaction_backoff_ms), "Pause between two looks for topics to be compacted."),
-    key("log.cleaner.dedupe.buffer.size", Kind::Long(1), "134217728", Use::NoEffect, NO_EFFECT),
+    key("log.cleaner.dedupe.buffer.size", Kind::Long(1), "134217728", field!(compaction_buffer_bytes), "Most memory for the keys of a topic that is compacted, in bytes; more keys take several passes."),
     key("log.cleaner.enable", Kind::Exactly("true"), "true", Use::NoEffect, "Topics that ask for it are compacted."),
     key("log.cleaner.threads", Kind::Int(0), "1", Use::NoEffect, NO_EFFECT),
     without("log.dirs", Kind::String, Use::Start, "The data folder; one."),

@@ -44,7 +44,6 @@ impl Aborted {
 #[derive(Debug)]
 pub(super) struct Rules<'a> {
     pub(super) keys: &'a Keys,
-    pub(super) aborted: &'a Aborted,
     pub(super) producers: &'a HashMap<i64, LastBatch>,
     pub(super) now_ms: i64,
     pub(super) delete_retention_ms: i64,
@@ -61,6 +60,8 @@ pub(super) enum Fate {
 #[derive(Debug)]
 pub(super) struct Cleaner<'a> {
     rules: Rules<'a>,
+    /// Of the segments that are being compacted.
+    aborted: Aborted,
     /// Producers with data since their last marker.
     with_data: HashSet<i64>,
     /// Markers of aborted transactions of which nothing is left: nobody needs to pass over anything.
@@ -70,7 +71,13 @@ pub(super) struct Cleaner<'a> {
 
 impl<'a> Cleaner<'a> {
     pub(super) fn new(rules: Rules<'a>) -> Cleaner<'a> {
-        Cleaner { rules, with_data: HashSet::new(), ended: Vec::new(), scratch: Scratch::default() }
+        let scratch = Scratch::default();
+        Cleaner { rules, aborted: Aborted::default(), with_data: HashSet::new(), ended: Vec::new(), scratch }
+    }
+
+    /// Goes over to other segments, whose aborted transactions these are.
+    pub(super) fn begin(&mut self, aborted: Aborted) {
+        self.aborted = aborted;
     }
 
     /// Decides about the next batch, whose bytes are `batch`.
@@ -84,7 +91,7 @@ impl<'a> Cleaner<'a> {
                 return Ok(Fate::Keep);
             }
             // While readers are told of the transaction, they wait for its end. They are not any more, durably, before the next pass.
-            let told = rules.aborted.has_marker(header);
+            let told = self.aborted.has_marker(header);
             if told {
                 self.ended.push(header.base_offset);
             }
@@ -93,7 +100,7 @@ impl<'a> Cleaner<'a> {
             if header.is_transactional() {
                 self.with_data.insert(header.producer_id);
             }
-            let is_aborted = rules.aborted.has(header);
+            let is_aborted = self.aborted.has(header);
             retain(batch, &mut self.scratch, horizon_ms, |record| {
                 let Some(key) = record.key.filter(|_| !is_aborted) else { return false };
                 !rules.keys.supersede(key, record.offset) && (record.value.is_some() || !over)

@@ -89,6 +89,7 @@ impl JournalReader {
 pub(crate) struct RingFile {
     pub(crate) number: u32,
     pub(crate) header: FileHeader,
+    pub(crate) length: u64,
     pub(crate) file: Arc<dyn FileHandle>,
 }
 
@@ -110,11 +111,11 @@ impl Ring {
                 let file = files.open(&path, false)?;
                 let mut bytes = Vec::new();
                 file.read_at(&mut bytes, ENTRIES_AT as usize, 0)?;
-                Ok((file, bytes))
+                Ok((file.length()?, file, bytes))
             };
-            let (file, bytes) = read().map_err(|error| LogError::io("read", &path, &error))?;
+            let (length, file, bytes) = read().map_err(|error| LogError::io("read", &path, &error))?;
             match FileHeader::decode(&bytes) {
-                Some(header) => ring.files.push(RingFile { number, header, file }),
+                Some(header) => ring.files.push(RingFile { number, header, length, file }),
                 None => ring.unused.push(number),
             }
         }

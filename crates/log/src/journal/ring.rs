@@ -75,6 +75,8 @@ impl Journal {
             .map(|(file, end)| Live { number: file.number, end_entry: *end, bad: false })
             .collect();
         let numbers = ring.files.iter().map(|file| file.number).chain(ring.unused.iter().copied());
+        // A header is only written when the file's name and length are durable.
+        let prepared = ring.files.iter().filter(|file| file.length == file_bytes).map(|file| file.number).collect();
         Journal {
             files,
             dir: dir.to_owned(),
@@ -83,7 +85,7 @@ impl Journal {
             files_max: files_max.max(2).max(ring.files.len() + 1),
             live,
             free: ring.unused.clone(),
-            prepared: HashSet::new(),
+            prepared,
             current: None,
             next_number: numbers.max().map_or(0, |number| number + 1),
             next_sequence: ring.files.last().map_or(1, |file| file.header.sequence + 1),

@@ -1,22 +1,54 @@
 //! What compaction does to a partition: new segments in the place of old ones.
 //!
-//! A new segment is written and synced as `BASE.cleaned`. If it stands for one segment, a rename puts it in that one's place. If it stands
-//! for several, it becomes `BASE-END.swap` first, from where on it holds: the segments with base offsets from BASE to before END are
-//! removed, and it takes their place; recovery finishes that.
+//! A new segment is written and synced as `BASE.cleaned`, its index as `BASE.index.cleaned`. If it stands for one segment, a rename puts it in
+//! that one's place. If it stands for several, it becomes `BASE-END.swap` first, from where on it holds: the segments with base offsets from
+//! BASE to before END are removed, and it takes their place; recovery finishes that. If that fails on the way, readers find the new segment
+//! by the name it has meanwhile, and it is tried again before anything else is compacted or removed.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::{Partition, State};
+use crate::LogError;
 use crate::checkpoint::{read_file, replace};
 use crate::compaction::Closed;
 use crate::files::Files;
 use crate::producers::LastBatch;
-use crate::queue::Command;
 use crate::segment::Segment;
-use crate::{AbortedTransaction, LogError};
+
+/// A swap of several segments that is decided but not finished.
+#[derive(Debug, Clone)]
+pub(super) struct Swap {
+    pub(super) base: i64,
+    end: i64,
+    /// Of the segments it stands for.
+    bases: Vec<i64>,
+}
+
+/// When a partition whose compaction failed is tried again.
+#[derive(Debug, Default)]
+pub(super) struct Pause {
+    until_ms: i64,
+    length_ms: i64,
+}
+
+impl Pause {
+    /// Pause after the first failure in a row; each further one doubles it.
+    const FIRST_MS: i64 = 60_000;
+    const MOST_MS: i64 = 3_600_000;
+
+    fn lengthen(&mut self, now_ms: i64) {
+        self.length_ms = (self.length_ms * 2).clamp(Pause::FIRST_MS, Pause::MOST_MS);
+        self.until_ms = now_ms.saturating_add(self.length_ms);
+    }
+}
+
+impl Swap {
+    pub(super) fn path(&self, dir: &Path) -> PathBuf {
+        dir.join(swap_name(self.base, self.end))
+    }
+}
 
 /// The file that says up to which offset the partition is compacted: a decimal number.
 const CLEAN_TO: &str = "compacted";
@@ -28,6 +60,10 @@ impl Partition {
 
     pub(crate) fn cleaned_path(&self, base_offset: i64) -> PathBuf {
         self.dir.join(format!("{base_offset:020}.cleaned"))
+    }
+
+    pub(crate) fn cleaned_index_path(&self, base_offset: i64) -> PathBuf {
+        self.dir.join(cleaned_index_name(base_offset))
     }
 
     /// The segments that are closed; only those that are synced and that recovery does not look at, if `settled`.
@@ -57,24 +93,23 @@ impl Partition {
         Ok(closed(&self.state.read()))
     }
 
-    pub(crate) fn aborted(&self) -> Vec<AbortedTransaction> {
-        self.state.read().transactions.as_ref().map_or_else(Vec::new, |transactions| transactions.aborted.clone())
-    }
-
     pub(crate) fn last_batches(&self, now_ms: i64) -> Result<HashMap<i64, LastBatch>, LogError> {
         Ok(self.loaded(&mut self.writer.lock(), now_ms)?.producers.last_batches())
     }
 
-    /// Tells readers no more of the aborted transactions that end at these markers; durably after the next checkpoint.
-    pub(crate) fn forget_aborted(self: &Arc<Self>, markers: &[i64]) -> Result<(), LogError> {
-        if markers.is_empty() {
-            return Ok(());
+    /// Whether its compaction failed so lately that it is not tried again at `now_ms`.
+    pub(crate) fn compaction_pauses(&self, now_ms: i64) -> bool {
+        now_ms < self.compaction_pause.lock().until_ms
+    }
+
+    /// Notes how a compaction at `now_ms` ended.
+    pub(crate) fn note_compaction(&self, now_ms: i64, failed: bool) {
+        let mut pause = self.compaction_pause.lock();
+        if failed {
+            pause.lengthen(now_ms);
+        } else {
+            *pause = Pause::default();
         }
-        let _layout = self.layout.write();
-        if let Some(transactions) = self.state.write().transactions.as_mut() {
-            transactions.aborted.retain(|one| !markers.contains(&one.last_offset));
-        }
-        self.context.queue.push(Command::Producers(self.clone())).map_err(|_| LogError::Closed)
     }
 
     /// Up to where the log was compacted. If that is not known, it is compacted from its beginning.
@@ -95,11 +130,12 @@ impl Partition {
         replace(self.files(), &self.dir, CLEAN_TO, format!("{offset}\n").as_bytes(), true)
     }
 
-    /// Puts the cleaned segment of `size` bytes in the place of those of `group`. Gives false, and removes it, if they are not there any more
-    /// as they were.
-    pub(crate) fn swap_segments(&self, group: &[Closed], size: u64) -> Result<bool, LogError> {
-        let base = group[0].base_offset;
-        let cleaned = self.cleaned_path(base);
+    /// Puts the cleaned segment `new` in the place of those of `group`. Gives false, and removes it, if they are not there any more as they were.
+    ///
+    /// # Errors
+    /// The file system's. Either nothing has changed then, or the new segment holds.
+    pub(crate) fn swap_segments(&self, group: &[Closed], mut new: Segment) -> Result<bool, LogError> {
+        let base = new.base_offset;
         let files = self.files();
         // Readers that are under way finish with the old files.
         let _layout = self.layout.write();
@@ -112,25 +148,25 @@ impl Partition {
                 same && *first + group.len() < state.segments.len()
             })
         };
-        let Some(first) = place.filter(|_| !self.is_deleted()) else {
-            let _ = files.remove_file(&cleaned);
+        let Some(first) = place.filter(|_| !self.is_deleted() && !self.swap_is_unfinished()) else {
+            self.remove_cleaned(base);
             return Ok(false);
         };
-        let failed = |error: std::io::Error| LogError::io("swap", &self.log_path(base), &error);
         let end = group[group.len() - 1].next_offset;
-        if let [_] = group {
-            self.remove_index(base);
-            files.rename(&cleaned, &self.log_path(base)).map_err(failed)?;
-        } else {
-            let swap = self.dir.join(swap_name(base, end));
-            files.rename(&cleaned, &swap).map_err(failed)?;
-            // Whatever fails from here on is finished by the next start, and nothing else is to be compacted before.
-            self.swap_unfinished.store(true, Ordering::Release);
-            files.sync_dir(&self.dir).map_err(failed)?;
-            let bases: Vec<i64> = group.iter().map(|one| one.base_offset).collect();
-            finish_swap(files, &self.dir, base, end, &bases).map_err(failed)?;
-            self.swap_unfinished.store(false, Ordering::Release);
+        let bases: Vec<i64> = group.iter().map(|one| one.base_offset).collect();
+        let swap = Swap { base, end, bases };
+        let is_one = group.len() == 1;
+        let aborted = if is_one { Ok(Vec::new()) } else { self.merge_aborted(group) };
+        let aborted = aborted.inspect_err(|_| self.remove_cleaned(base))?;
+        let decided = if is_one { self.replace_one(base) } else { self.decide(&swap).map(|()| true) };
+        match decided {
+            Ok(has_index) => new.derived = new.derived.filter(|_| has_index),
+            Err(error) => {
+                self.remove_cleaned(base);
+                return Err(LogError::io("swap", &self.log_path(base), &error));
+            }
         }
+        // From here on the new segment holds, whatever comes of the rest.
         for one in group {
             self.context.handles.forget(self.slot, one.base_offset);
         }
@@ -140,15 +176,78 @@ impl Partition {
                 tail.pop();
             }
         }
-        // In memory whatever comes of the sync: this is what is in the folder.
-        self.state.write().segments.splice(first..first + group.len(), [Segment::new(base, size)]);
-        files.sync_dir(&self.dir).map_err(failed)?;
+        self.state.write().segments.splice(first..first + group.len(), [new]);
+        if !is_one {
+            self.note_merged(group, &aborted);
+            *self.swap.lock() = Some(swap);
+            self.finish_swap_in_layout()?;
+        }
+        files.sync_dir(&self.dir).map_err(|error| LogError::io("swap", &self.log_path(base), &error))?;
         Ok(true)
     }
 
-    /// Whether new segments could not take the place of the old ones.
+    /// Puts a cleaned segment in the place of the one with its base offset. Gives whether its index is there, too.
+    fn replace_one(&self, base: i64) -> std::io::Result<bool> {
+        let files = self.files();
+        // An old index must not stand beside the new segment: it would be found out, but at the cost of a walk.
+        self.remove_index(base);
+        files.rename(&self.cleaned_path(base), &self.log_path(base)).inspect_err(|_| {
+            if let Some(segment) = self.state.write().segment_mut(base) {
+                segment.derived = None;
+            }
+        })?;
+        Ok(files.rename(&self.cleaned_index_path(base), &self.index_path(base)).is_ok())
+    }
+
+    /// Lets the cleaned segment hold for several, durably. After an error it does not.
+    fn decide(&self, swap: &Swap) -> std::io::Result<()> {
+        let (files, path) = (self.files(), swap.path(&self.dir));
+        files.rename(&self.cleaned_path(swap.base), &path)?;
+        files.sync_dir(&self.dir).or_else(|error| {
+            // If it comes back with a power cut, it is finished then: the segments that it stands for are all there.
+            match files.remove_file(&path) {
+                Ok(()) => Err(error),
+                // It cannot be taken back, so it is gone on with.
+                Err(_) => Ok(()),
+            }
+        })
+    }
+
+    /// Finishes a swap that an error cut short.
+    pub(crate) fn finish_swap(&self) -> Result<(), LogError> {
+        if !self.swap_is_unfinished() {
+            return Ok(());
+        }
+        let _layout = self.layout.write();
+        self.finish_swap_in_layout()
+    }
+
+    pub(super) fn finish_swap_in_layout(&self) -> Result<(), LogError> {
+        let Some(swap) = self.swap.lock().clone().filter(|_| !self.is_deleted()) else { return Ok(()) };
+        let failed = |error: std::io::Error| LogError::io("swap", &swap.path(&self.dir), &error);
+        // The decision itself may be what could not be synced.
+        self.files().sync_dir(&self.dir).map_err(failed)?;
+        finish_swap(self.files(), &self.dir, swap.base, swap.end, &swap.bases).map_err(failed)?;
+        *self.swap.lock() = None;
+        let index = self.cleaned_index_path(swap.base);
+        if self.files().rename(&index, &self.index_path(swap.base)).is_err()
+            && let Some(segment) = self.state.write().segment_mut(swap.base)
+        {
+            segment.derived = None;
+        }
+        self.context.handles.forget(self.slot, swap.base);
+        Ok(())
+    }
+
+    /// Whether a new segment could not take the place of the old ones.
     pub(crate) fn swap_is_unfinished(&self) -> bool {
-        self.swap_unfinished.load(Ordering::Acquire)
+        self.swap.lock().is_some()
+    }
+
+    fn remove_cleaned(&self, base_offset: i64) {
+        // What stays behind goes at the next start.
+        let _ = self.files().remove_file(&self.cleaned_path(base_offset));
+        let _ = self.files().remove_file(&self.cleaned_index_path(base_offset));
     }
 
     fn remove_index(&self, base_offset: i64) {
@@ -156,6 +255,10 @@ impl Partition {
         // One that stays is found out when it is used.
         let _ = self.files().remove_file(&self.index_path(base_offset));
     }
+}
+
+fn cleaned_index_name(base: i64) -> String {
+    format!("{base:020}.index.cleaned")
 }
 
 fn swap_name(base: i64, end: i64) -> String {
@@ -189,4 +292,18 @@ pub(crate) fn finish_swap(
     // Not before they are gone for good: else they could come back beside the new one.
     files.sync_dir(dir)?;
     files.rename(&dir.join(swap_name(base, end)), &dir.join(format!("{base:020}.log")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_an_hour() {
+        let mut pause = Pause::default();
+        for expected in [60_000, 120_000, 240_000, 480_000, 960_000, 1_920_000, 3_600_000, 3_600_000] {
+            pause.lengthen(5);
+            assert_eq!(pause.until_ms, 5 + expected);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! A partition: what is committed, and how it is read.
 
+mod aborted;
 mod compact;
 mod holds;
 mod read;
@@ -65,7 +66,11 @@ pub struct Partition {
     layout: RwLock<()>,
     /// Base offset of the segment in which recovery would begin, by the checkpoint that is on disk. Those before it only compaction changes.
     settled: AtomicI64,
-    swap_unfinished: AtomicBool,
+    /// One that an error has cut short.
+    swap: Mutex<Option<compact::Swap>>,
+    /// Held while an index is derived or forgotten, so that it is done once. Taken behind `layout` and before `state`.
+    deriving: Mutex<()>,
+    compaction_pause: Mutex<compact::Pause>,
     /// Up to where the log is compacted; not there before somebody asks.
     clean_to: Mutex<Option<i64>>,
 }
@@ -126,7 +131,9 @@ impl Partition {
             holds: Mutex::default(),
             layout: RwLock::default(),
             settled: AtomicI64::new(recovery.segment),
-            swap_unfinished: AtomicBool::new(false),
+            swap: Mutex::default(),
+            deriving: Mutex::default(),
+            compaction_pause: Mutex::default(),
             clean_to: Mutex::default(),
             context,
         }
@@ -272,11 +279,17 @@ impl Partition {
     }
 
     pub(crate) fn log_path(&self, base_offset: i64) -> PathBuf {
-        self.dir.join(format!("{base_offset:020}.log"))
+        match &*self.swap.lock() {
+            Some(swap) if swap.base == base_offset => swap.path(&self.dir),
+            _ => self.dir.join(format!("{base_offset:020}.log")),
+        }
     }
 
     pub(crate) fn index_path(&self, base_offset: i64) -> PathBuf {
-        self.dir.join(format!("{base_offset:020}.index"))
+        match &*self.swap.lock() {
+            Some(swap) if swap.base == base_offset => self.cleaned_index_path(base_offset),
+            _ => self.dir.join(format!("{base_offset:020}.index")),
+        }
     }
 
     pub(crate) fn producers_name(offset: i64) -> String {
@@ -352,13 +365,29 @@ impl Partition {
     pub(crate) fn remove_obsolete(&self) -> (usize, u64) {
         let point = self.recovery();
         let _layout = self.layout.write();
+        if let Err(error) = self.finish_swap_in_layout() {
+            tracing::warn!(partition = %self.name, %error, "compacted segments cannot take their place; nothing is removed before they do");
+            return (0, 0);
+        }
+        let indexed: Vec<i64>;
         let obsolete: Vec<Segment> = {
             let mut state = self.state.write();
             let log_start = state.log_start;
             let ends = state.segments.iter().skip(1).map(|next| next.base_offset);
             let count = ends.take_while(|end| *end <= log_start && *end <= point.segment).count();
-            state.segments.drain(..count).collect()
+            let obsolete: Vec<Segment> = state.segments.drain(..count).collect();
+            let is_obsolete = |base: i64| obsolete.iter().any(|segment| segment.base_offset == base);
+            indexed = state
+                .transactions
+                .as_mut()
+                .map_or_else(Vec::new, |transactions| transactions.aborted.forget_segments(is_obsolete));
+            obsolete
         };
+        for segment in indexed {
+            if let Err(error) = self.remove_aborted(segment) {
+                tracing::warn!(partition = %self.name, %error, "what is left of an old segment goes when the log is opened again");
+            }
+        }
         for segment in &obsolete {
             self.context.handles.forget(self.slot, segment.base_offset);
             for path in [self.log_path(segment.base_offset), self.index_path(segment.base_offset)] {

@@ -16,6 +16,9 @@ use crate::tail::wanted;
 /// Read beyond what was asked for: from the index entry to the batch that is looked for.
 const SLACK_BYTES: usize = 16 << 10;
 
+/// How often what was appended meanwhile is gone after before an index is put in place.
+const CATCH_UP_ATTEMPTS: u32 = 3;
+
 /// A segment at the moment of reading.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View {
@@ -164,6 +167,7 @@ impl Partition {
 
     fn forget_index(&self, base_offset: i64) -> Result<(), LogError> {
         tracing::warn!(partition = %self.name, segment = base_offset, "the index does not agree with its segment and is made anew");
+        let _one = self.deriving.lock();
         let mut state = self.state.write();
         self.index_file(base_offset)?
             .set_length(0)
@@ -174,21 +178,31 @@ impl Partition {
         Ok(())
     }
 
-    /// Derives what is known of a segment, unless it is there.
+    /// Derives what is known of a segment, unless it is there. Whoever writes goes on meanwhile.
     pub(super) fn ensure_derived(&self, base_offset: i64) -> Result<(), LogError> {
-        let missing = |state: &State| state.segment(base_offset).is_some_and(|segment| segment.derived.is_none());
-        if !missing(&self.state.read()) {
+        let missing = |state: &State| {
+            state.segment(base_offset).filter(|segment| segment.derived.is_none()).map(|segment| segment.size)
+        };
+        if missing(&self.state.read()).is_none() {
             return Ok(());
         }
+        let _one = self.deriving.lock();
+        let Some(mut size) = missing(&self.state.read()) else { return Ok(()) };
+        let failed = |error| self.scan_error(base_offset, error);
         let file = self.log_file(base_offset, false)?;
         let index_file = self.index_file(base_offset)?;
         let interval = self.config().index_interval_bytes;
+        let mut derived = segment::derive(&*file, &*index_file, base_offset, size, interval).map_err(failed)?;
+        for _ in 0..CATCH_UP_ATTEMPTS {
+            let Some(grown) = missing(&self.state.read()).filter(|grown| *grown != size) else { break };
+            segment::derive_on(&mut derived, &*file, base_offset, size..grown, interval).map_err(failed)?;
+            size = grown;
+        }
+        // What is appended faster than it is read is little by now: the writer waits for that.
         let mut state = self.state.write();
-        if let Some(segment) = state.segment_mut(base_offset)
-            && segment.derived.is_none()
-        {
-            let derived = segment::derive(&*file, &*index_file, base_offset, segment.size, interval);
-            segment.derived = Some(derived.map_err(|error| self.scan_error(base_offset, error))?);
+        if let Some(segment) = state.segment_mut(base_offset) {
+            segment::derive_on(&mut derived, &*file, base_offset, size..segment.size, interval).map_err(failed)?;
+            segment.derived = Some(derived);
         }
         Ok(())
     }

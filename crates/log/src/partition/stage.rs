@@ -8,14 +8,16 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use millstream_protocol::records::{self, BatchHeader, EndMarker};
 
+use super::aborted::Aborted;
 use super::read::View;
 use super::transactions::Transactions;
 use super::{Partition, end_of};
+use crate::aborted::Entry;
 use crate::checkpoint::read_file;
 use crate::files::FileHandle;
 use crate::index::IndexEntry;
 use crate::journal::{EntryBuilder, HEAD_BYTES, PartHeader, Stored};
-use crate::producers::{AbortedTransaction, Producers, Undo, Verdict};
+use crate::producers::{Producers, Undo, Verdict};
 use crate::scan::{Depth, Scan};
 use crate::segment::{Segment, Stamps};
 use crate::{Append, AppendedPart, LogError};
@@ -27,6 +29,8 @@ pub(super) struct Writer {
     pub(super) producers: Producers,
     /// Changed since they were last written to a file.
     producers_changed: bool,
+    /// A segment that was begun and taken back, but whose file could not be removed.
+    stray: Option<i64>,
 }
 
 /// Where the next batch goes.
@@ -84,7 +88,8 @@ pub(crate) struct Staged {
 
 #[derive(Debug)]
 pub(crate) struct Written {
-    pub(crate) file: Arc<dyn FileHandle>,
+    /// The handle it was written by, which is sure to hear if that fails. `None`: all is synced, see [`Written::let_go`].
+    pub(crate) file: Option<Arc<dyn FileHandle>>,
     pub(crate) segment: i64,
     /// The segment was begun with this part.
     pub(crate) began: bool,
@@ -103,12 +108,25 @@ pub(crate) struct Written {
     first_unstable: Option<i64>,
 }
 
+impl Written {
+    /// The files that it holds open.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (i64, &Arc<dyn FileHandle>)> {
+        let closed = self.closed.iter().map(|(base, file)| (*base, file));
+        closed.chain(self.file.iter().map(|file| (self.segment, file)))
+    }
+
+    /// Lets go of its files, which were synced.
+    pub(crate) fn let_go(&mut self) {
+        (self.file, self.closed) = (None, None);
+    }
+}
+
 /// What giving batches their offsets brought about.
 #[derive(Debug, Default)]
 struct Placed {
     entries: Vec<IndexEntry>,
     undo: Vec<Undo>,
-    aborted: Vec<AbortedTransaction>,
+    aborted: Vec<Entry>,
 }
 
 impl Partition {
@@ -134,6 +152,7 @@ impl Partition {
                 AppendedPart { base_offset: first_offset, last_offset, log_start_offset: log_start, duplicate: true };
             return Ok(Staged { partition: self.clone(), appended, written: None });
         }
+        self.remove_stray(writer)?;
         let before = writer.end;
         let began = self.roll_if_due(writer, &first, append.batches.len() as u64)?;
         let inline = way == Way::Journal;
@@ -151,7 +170,7 @@ impl Partition {
         let mut placed = Placed::default();
         let result = self.place(writer, bytes, append.leader_epoch, now_ms, &mut placed).and_then(|()| {
             let closed = match began && before.position > 0 {
-                true => Some((before.segment, self.log_file(before.segment, false)?)),
+                true => Some((before.segment, self.close_file(before.segment, before.position)?)),
                 false => None,
             };
             let file = self.log_file(start.segment, start.position == 0)?;
@@ -204,7 +223,7 @@ impl Partition {
             duplicate: false,
         };
         let written = Written {
-            file,
+            file: Some(file),
             segment: start.segment,
             began,
             closed,
@@ -225,8 +244,10 @@ impl Partition {
     pub(crate) fn unstage(&self, written: Written) {
         let mut writer = self.writer.lock();
         let writer = writer.as_deref_mut().expect("something was staged");
-        if written.segment == written.before.segment {
-            let _ = written.file.set_length(written.before.position);
+        if written.segment == written.before.segment
+            && let Ok(file) = self.file_of(&written)
+        {
+            let _ = file.set_length(written.before.position);
         }
         self.take_back(writer, written.before, written.placed.undo);
     }
@@ -234,8 +255,9 @@ impl Partition {
     fn take_back(&self, writer: &mut Writer, before: End, undo: Vec<Undo>) {
         let began = writer.end.segment != before.segment;
         if began {
-            self.context.handles.forget(self.slot, writer.end.segment);
-            let _ = self.context.files.remove_file(&self.log_path(writer.end.segment));
+            writer.stray = Some(writer.end.segment);
+            // If it cannot be now, it is tried again before the next append.
+            let _ = self.remove_stray(writer);
         }
         writer.end = before;
         for undo in undo.into_iter().rev() {
@@ -244,12 +266,33 @@ impl Partition {
         self.log_end.store(before.next_offset, Ordering::Release);
     }
 
+    /// Removes what is left of a segment that was taken back. Until then nothing may be appended: once the log has passed it by, a start would
+    /// take it for a part of the log.
+    fn remove_stray(&self, writer: &mut Writer) -> Result<(), LogError> {
+        let Some(base_offset) = writer.stray else { return Ok(()) };
+        self.context.handles.forget(self.slot, base_offset);
+        let path = self.log_path(base_offset);
+        match self.context.files.remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LogError::io("remove", &path, &error)),
+            _ => {
+                writer.stray = None;
+                Ok(())
+            }
+        }
+    }
+
     /// Gives a headless part its head: the journal has it.
-    pub(crate) fn reveal(&self, written: &Written) -> Result<(), LogError> {
+    pub(crate) fn reveal(&self, written: &mut Written) -> Result<(), LogError> {
         let (Way::Headless, Payload::Own(bytes)) = (written.way, &written.payload) else { return Ok(()) };
         let position = written.after.position - written.bytes;
-        let result = written.file.write_at(&[&bytes[..HEAD_BYTES]], position);
+        let file = self.file_of(written)?;
+        let result = file.write_at(&[&bytes[..HEAD_BYTES]], position);
+        written.file = Some(file);
         result.map_err(|error| LogError::io("write", &self.log_path(written.segment), &error))
+    }
+
+    fn file_of(&self, written: &Written) -> Result<Arc<dyn FileHandle>, LogError> {
+        written.file.clone().map_or_else(|| self.log_file(written.segment, false), Ok)
     }
 
     /// Makes a staged part part of the log. Watchers hear of it by [`Partition::publish`].
@@ -268,7 +311,7 @@ impl Partition {
         }
         let transactions = state.transactions.as_mut().expect("they are loaded with the writer");
         transactions.first_unstable = written.first_unstable;
-        transactions.aborted.extend_from_slice(&written.placed.aborted);
+        written.placed.aborted.iter().for_each(|entry| transactions.aborted.push(written.segment, *entry));
     }
 
     /// Closes the segment and begins an empty one, so that all of the closed one can be deleted. Gives both to be synced; `None` if
@@ -276,14 +319,25 @@ impl Partition {
     pub(crate) fn roll(&self, now_ms: i64) -> Result<Option<[OpenSegment; 2]>, LogError> {
         let mut writer = self.writer.lock();
         let writer = self.loaded(&mut writer, now_ms)?;
+        self.remove_stray(writer)?;
         if writer.end.position == 0 {
             return Ok(None);
         }
         let (closed, base_offset) = (writer.end.segment, writer.end.next_offset);
-        let files = [(closed, self.log_file(closed, false)?), (base_offset, self.log_file(base_offset, true)?)];
+        let files =
+            [(closed, self.close_file(closed, writer.end.position)?), (base_offset, self.log_file(base_offset, true)?)];
         writer.end = End { segment: base_offset, position: 0, stamps: Stamps::default(), ..writer.end };
         self.state.write().segments.push(Segment::new(base_offset, 0));
         Ok(Some(files))
+    }
+
+    /// The file of a segment that is closed at `length`. From here on the file's end is the segment's: what was left behind by an append that
+    /// could not even be taken back goes now.
+    fn close_file(&self, segment: i64, length: u64) -> Result<Arc<dyn FileHandle>, LogError> {
+        let file = self.log_file(segment, false)?;
+        let trim = || if file.length()? == length { Ok(()) } else { file.set_length(length) };
+        trim().map_err(|error| LogError::io("truncate", &self.log_path(segment), &error))?;
+        Ok(file)
     }
 
     /// What is to be noted of the producers as of now.
@@ -294,13 +348,10 @@ impl Partition {
             return ProducersNews::Same;
         }
         writer.producers.expire(now_ms - self.context.options.producer_expiration_ms);
-        let mut state = self.state.write();
-        let log_start = state.log_start;
-        let aborted = state.transactions.as_mut().map(|transactions| &mut transactions.aborted);
-        let aborted = aborted.expect("they are loaded with the writer");
-        aborted.retain(|transaction| transaction.last_offset >= log_start);
-        let nothing = writer.producers.is_empty() && aborted.is_empty();
-        ProducersNews::Changed((!nothing).then(|| writer.producers.encode(aborted)))
+        let state = self.state.read();
+        let indexed = state.transactions.as_ref().expect("they are loaded with the writer").aborted.segments();
+        let nothing = writer.producers.is_empty() && indexed.is_empty();
+        ProducersNews::Changed((!nothing).then(|| writer.producers.encode(&indexed)))
     }
 
     /// Has the producers' state written again, after a checkpoint that failed.
@@ -361,7 +412,9 @@ impl Partition {
                         };
                         let (undo, aborted) = writer.producers.note(&header, marker, writer.end.next_offset, now_ms);
                         placed.undo.push(undo);
-                        placed.aborted.extend(aborted);
+                        let behind = writer.end.next_offset + i64::from(header.last_offset_delta) + 1;
+                        let stable = writer.producers.first_unstable().unwrap_or(behind);
+                        placed.aborted.extend(aborted.map(|transaction| Entry { transaction, stable }));
                     }
                     Verdict::Duplicate { .. } => {
                         return Err(self.invalid(at, "a batch behind new ones is there already"));
@@ -415,29 +468,36 @@ impl Partition {
         let first_unstable = producers.first_unstable();
         self.state.write().transactions = Some(Transactions { first_unstable, aborted });
         self.publish();
-        Ok(Writer { end, producers, producers_changed })
+        Ok(Writer { end, producers, producers_changed, stray: None })
     }
 
     /// The producers and aborted transactions as they were last written to a file, and what the log has behind that; and whether it has
     /// something.
-    fn load_producers(
-        &self,
-        segments: &[(i64, u64)],
-        now_ms: i64,
-    ) -> Result<(Producers, Vec<AbortedTransaction>, bool), LogError> {
+    fn load_producers(&self, segments: &[(i64, u64)], now_ms: i64) -> Result<(Producers, Aborted, bool), LogError> {
         let point = self.recovery();
-        let (mut producers, mut aborted, mut from) = (Producers::default(), Vec::new(), point.producers_next);
-        let mut changed = false;
-        if let Some(offset) = point.producers {
-            let path = self.dir.join(Partition::producers_name(offset));
-            match read_file(&*self.context.files, &path)?.as_deref().and_then(Producers::decode) {
-                Some(read) => (producers, aborted) = read,
-                None => {
-                    tracing::warn!(partition = %self.name, path = %path.display(), "the producers' state is read from the log again");
-                    (from, changed) = (0, true);
-                }
+        let mut from = point.producers_next;
+        let read = match point.producers {
+            None => Some((Producers::default(), Vec::new())),
+            Some(offset) => {
+                let path = self.dir.join(Partition::producers_name(offset));
+                read_file(&*self.context.files, &path)?.as_deref().and_then(Producers::decode)
             }
-        }
+        };
+        let known = match read {
+            Some((producers, indexed)) => {
+                self.open_aborted(segments, &indexed, from)?.map(|aborted| (producers, aborted, false))
+            }
+            None => None,
+        };
+        let (mut producers, mut aborted, mut changed) = match known {
+            Some(known) => known,
+            None => {
+                tracing::warn!(partition = %self.name, "the state of producers and transactions is read from the log again");
+                self.remove_all_aborted()?;
+                from = 0;
+                (Producers::default(), Aborted::default(), true)
+            }
+        };
         for (number, (base_offset, size)) in segments.iter().enumerate() {
             if segments.get(number + 1).is_some_and(|(next, _)| *next <= from) || *size == 0 {
                 continue;
@@ -447,6 +507,7 @@ impl Partition {
                 true => self.seek(view, from)?,
                 false => (self.log_file(*base_offset, false)?, 0),
             };
+            let mut ended = Vec::new();
             let mut scan = Scan::new(&*file, start, *size, Depth::Header);
             while let Some((position, header)) = scan.next().map_err(|error| self.scan_error(*base_offset, error))? {
                 if !header.has_producer() || header.base_offset < from {
@@ -456,9 +517,13 @@ impl Partition {
                     true => self.marker(*base_offset, &mut scan, position, &header)?,
                     false => None,
                 };
-                aborted.extend(producers.note(&header, marker, header.base_offset, now_ms).1);
+                if let Some(transaction) = producers.note(&header, marker, header.base_offset, now_ms).1 {
+                    let stable = producers.first_unstable().unwrap_or(header.next_offset());
+                    ended.push(Entry { transaction, stable });
+                }
                 changed = true;
             }
+            self.add_aborted(&mut aborted, *base_offset, &ended);
         }
         producers.expire(now_ms - self.context.options.producer_expiration_ms);
         Ok((producers, aborted, changed))

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use millstream_protocol::records::batches;
 use tokio::sync::watch;
 
+use super::aborted::Aborted;
 use super::{Partition, State};
 use crate::{AbortedTransaction, LogError, ProducerInfo};
 
@@ -12,8 +13,7 @@ use crate::{AbortedTransaction, LogError, ProducerInfo};
 pub(crate) struct Transactions {
     /// First offset of the oldest open transaction.
     pub(crate) first_unstable: Option<i64>,
-    /// In order of their markers.
-    pub(crate) aborted: Vec<AbortedTransaction>,
+    pub(super) aborted: Aborted,
 }
 
 /// The offset before which every transaction is decided.
@@ -81,11 +81,8 @@ impl Partition {
             next_offset = header.next_offset();
         }
         bytes.truncate(end);
-        let state = self.state.read();
-        let aborted = state.transactions.as_ref().map_or(&[][..], |transactions| &transactions.aborted);
-        let from = aborted.partition_point(|transaction| transaction.last_offset < offset);
-        let touched = aborted[from..].iter().filter(|transaction| transaction.first_offset < next_offset);
-        Ok(Committed { aborted: if end == 0 { Vec::new() } else { touched.copied().collect() }, batches: bytes })
+        let aborted = if end == 0 { Vec::new() } else { self.aborted_in_layout(offset..next_offset)? };
+        Ok(Committed { batches: bytes, aborted })
     }
 
     /// Its idempotent and transactional producers, in order of their ids.

@@ -35,8 +35,8 @@ pub(super) struct Found {
     /// Lengths of the segments' files by base offset.
     files: BTreeMap<i64, u64>,
     end: End,
-    /// Segments written to by the replay.
-    written: BTreeMap<i64, Arc<dyn FileHandle>>,
+    /// Segments that are not as the checkpoint knows them. `None`: synced since, see [`Found::let_go`].
+    written: BTreeMap<i64, Option<Arc<dyn FileHandle>>>,
 }
 
 impl Found {
@@ -52,7 +52,7 @@ impl Found {
         }
     }
 
-    fn path(&self, base: i64) -> PathBuf {
+    pub(super) fn path(&self, base: i64) -> PathBuf {
         self.dir.join(format!("{base:020}.log"))
     }
 
@@ -61,8 +61,24 @@ impl Found {
         open.map_err(|error| LogError::io("open", &self.path(base), &error))
     }
 
-    /// Looks which segments are there.
-    pub(super) fn list(&mut self, context: &Context) -> Result<(), LogError> {
+    /// The files that it holds open.
+    pub(super) fn held(&self) -> impl Iterator<Item = (i64, &Arc<dyn FileHandle>)> {
+        self.written.iter().filter_map(|(base, file)| Some((*base, file.as_ref()?)))
+    }
+
+    /// Lets go of its files, which were synced.
+    pub(super) fn let_go(&mut self) {
+        self.written.values_mut().for_each(|file| *file = None);
+    }
+
+    /// Takes over which segments are there.
+    pub(super) fn set_files(&mut self, files: BTreeMap<i64, u64>) {
+        self.files = files;
+    }
+
+    /// Looks which segments are there, with the lengths of their files.
+    pub(super) fn list(&self, context: &Context) -> Result<BTreeMap<i64, u64>, LogError> {
+        let mut files = BTreeMap::new();
         let names = self.finish_compaction(context)?;
         let producers = self.line.point.producers.map(Partition::producers_name);
         for name in names {
@@ -77,9 +93,9 @@ impl Found {
             };
             let path = self.dir.join(&name);
             let length = context.files.length(&path).map_err(|error| LogError::io("look at", &path, &error))?;
-            self.files.insert(base, length);
+            files.insert(base, length);
         }
-        Ok(())
+        Ok(files)
     }
 
     /// Removes what compaction had not finished, and finishes what it had decided. Gives the names in the folder.
@@ -136,7 +152,7 @@ impl Found {
             }
         }
         if self.end.position > self.line.point.position || base != self.line.point.segment {
-            self.written.entry(base).or_insert(file);
+            self.hold(base, file);
         }
         Ok(())
     }
@@ -176,8 +192,7 @@ impl Found {
                 return Ok(());
             }
             self.close_segment(context, part.segment, report)?;
-            self.touch(context, part.segment)?;
-            self.written[&part.segment]
+            self.touch(context, part.segment)?
                 .write_at(&[bytes], part.position)
                 .map_err(|error| LogError::io("write", &self.path(part.segment), &error))?;
         } else {
@@ -203,7 +218,7 @@ impl Found {
             file.write_at(&[bytes], position)
                 .map_err(|error| LogError::io("write", &self.path(part.segment), &error))?;
             self.files.insert(part.segment, length.max(position + bytes.len() as u64));
-            self.written.entry(part.segment).or_insert(file);
+            self.hold(part.segment, file);
             report.journal_bytes += bytes.len() as u64;
         }
         self.end = End { segment: part.segment, position: part.position + part.length, next_offset: part.next_offset };
@@ -221,16 +236,24 @@ impl Found {
             return Ok(());
         }
         self.truncate_last(context, report)?;
-        self.touch(context, self.end.segment)
+        self.touch(context, self.end.segment)?;
+        Ok(())
     }
 
-    /// Notes that the end moved past the recovery point in this segment, so that the next checkpoint takes it along.
-    fn touch(&mut self, context: &Context, base: i64) -> Result<(), LogError> {
-        if !self.written.contains_key(&base) {
-            let file = self.open(context, base, false)?;
-            self.written.insert(base, file);
+    /// Notes that the end moved past the recovery point in this segment, so that the next checkpoint takes it along. Gives its file.
+    fn touch(&mut self, context: &Context, base: i64) -> Result<Arc<dyn FileHandle>, LogError> {
+        match self.written.get(&base) {
+            Some(Some(file)) => Ok(file.clone()),
+            _ => {
+                let file = self.open(context, base, false)?;
+                self.hold(base, file.clone());
+                Ok(file)
+            }
         }
-        Ok(())
+    }
+
+    fn hold(&mut self, base: i64, file: Arc<dyn FileHandle>) {
+        self.written.entry(base).or_default().get_or_insert(file);
     }
 
     fn dir_is_there(&self, context: &Context) -> Result<bool, LogError> {
@@ -305,7 +328,7 @@ impl Found {
         let config = PartitionConfig::default();
         let partition = Arc::new(Partition::new(context.clone(), partition, topic_id, slot, config, state, point));
         let dirty = (self.created || !self.written.is_empty()).then(|| Dirty {
-            segments: self.written.into_iter().collect(),
+            segments: self.written.into_iter().filter_map(|(base, file)| Some((base, file?))).collect(),
             names: true,
             created: self.created,
             ..Dirty::new(partition.clone())

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::{Checkpoint, PartitionLine, RecoveryPoint};
 use crate::context::Context;
+use crate::in_parallel::in_parallel;
 use crate::journal::{EntryBody, Journal, MetaRecord, Ring};
 use crate::meta::PartitionMeta;
 use crate::syncer::Dirty;
@@ -44,6 +45,8 @@ struct Recovery<'a> {
     folders: HashSet<String>,
     removals: Vec<PathBuf>,
     next_slot: u32,
+    /// Files that `found` holds open, at most.
+    held: usize,
     report: RecoveryReport,
 }
 
@@ -57,6 +60,7 @@ pub(crate) fn recover(context: &Arc<Context>) -> Result<Recovered, LogError> {
         folders: names.into_iter().collect(),
         removals: Vec::new(),
         next_slot: 0,
+        held: 0,
         report: RecoveryReport::default(),
     };
     let read = Checkpoint::read(files, &context.dir)?;
@@ -78,20 +82,41 @@ impl Recovery<'_> {
     /// Takes over what the checkpoint says.
     fn begin(&mut self, checkpoint: &Checkpoint) -> Result<(), LogError> {
         self.next_slot = checkpoint.next_slot;
+        let mut there = Vec::with_capacity(checkpoint.partitions.len());
         for line in &checkpoint.partitions {
             self.next_slot = self.next_slot.max(line.slot + 1);
             let folder = deleted_folder(self.context, &line.partition, line.slot);
             if folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| self.folders.contains(name)) {
                 continue;
             }
-            let mut found = Found::new(self.context, line.clone());
+            let found = Found::new(self.context, line.clone());
             if self.folders.contains(&line.partition.to_string()) {
-                found.list(self.context)?;
+                there.push(line.slot);
             } else if line.point.next_offset > 0 {
                 self.report.damage.push(format!("the folder of {} is gone, with its records", line.partition));
             }
             self.found.insert(line.slot, found);
         }
+        let files = in_parallel(&there, |slot| self.found[slot].list(self.context));
+        for (slot, files) in there.iter().zip(files) {
+            self.found.get_mut(slot).expect("it was inserted just now").set_files(files?);
+        }
+        Ok(())
+    }
+
+    /// Syncs what was replayed and lets go of the files, if too many are open.
+    fn bound_held(&mut self) -> Result<(), LogError> {
+        self.held = self.found.values().map(|found| found.held().count()).sum();
+        if self.held <= self.context.held_files_max / 2 {
+            return Ok(());
+        }
+        let held: Vec<_> = self.found.values().flat_map(|found| found.held().map(move |one| (found, one))).collect();
+        let results = in_parallel(&held, |(found, (base, file))| {
+            file.sync().map_err(|error| LogError::io("sync", &found.path(*base), &error))
+        });
+        results.into_iter().collect::<Result<(), LogError>>()?;
+        self.found.values_mut().for_each(Found::let_go);
+        self.held = 0;
         Ok(())
     }
 
@@ -122,9 +147,10 @@ impl Recovery<'_> {
                 point: RecoveryPoint::default(),
             };
             let mut found = Found::new(self.context, line);
-            found.list(self.context)?;
+            found.set_files(found.list(self.context)?);
             found.walk_all(self.context, &mut self.report)?;
             self.found.insert(meta.slot, found);
+            self.bound_held()?;
         }
         Ok(())
     }
@@ -156,8 +182,13 @@ impl Recovery<'_> {
                     EntryBody::Meta(records) => records.into_iter().try_for_each(|record| self.apply_meta(record))?,
                     EntryBody::Append(parts) => {
                         for (part, bytes) in parts {
-                            if let Some(found) = self.found.get_mut(&part.slot) {
-                                found.apply(self.context, &part, bytes, &mut self.report)?;
+                            let Some(found) = self.found.get_mut(&part.slot) else { continue };
+                            let before = found.held().count();
+                            found.apply(self.context, &part, bytes, &mut self.report)?;
+                            // Counted anew where it matters: segments that are removed again are not taken off here.
+                            self.held += found.held().count().saturating_sub(before);
+                            if self.held > self.context.held_files_max / 2 {
+                                self.bound_held()?;
                             }
                         }
                     }
@@ -204,7 +235,7 @@ impl Recovery<'_> {
                 if self.folders.contains(&name.to_string()) {
                     let meta = PartitionMeta::read(&*self.context.files, &found.dir)?;
                     if meta.is_some_and(|meta| meta.slot == slot) {
-                        found.list(self.context)?;
+                        found.set_files(found.list(self.context)?);
                     } else {
                         self.discard_folder(&name)?;
                     }
@@ -246,13 +277,18 @@ impl Recovery<'_> {
 
     fn finish(mut self, checkpoint_entry: u64, journal: Journal) -> Result<Recovered, LogError> {
         let mut partitions = HashMap::with_capacity(self.found.len());
-        let mut dirty = HashMap::new();
+        let (mut dirty, mut held) = (HashMap::new(), 0);
         for found in std::mem::take(&mut self.found).into_values() {
             let name = found.line.partition.clone();
             self.folders.remove(&name.to_string());
             let (partition, changed) = found.finish(self.context, &mut self.report)?;
             if let Some(changed) = changed {
+                held += changed.segments.len();
                 dirty.insert(partition.slot(), changed);
+            }
+            if held > self.context.held_files_max / 2 {
+                let_go(&mut dirty)?;
+                held = 0;
             }
             partitions.insert(name, partition);
         }
@@ -289,4 +325,15 @@ impl Recovery<'_> {
         }
         Ok(names.is_empty() || names == ["partition.json"])
     }
+}
+
+/// Syncs what is `dirty`, and lets go of the files.
+fn let_go(dirty: &mut HashMap<u32, Dirty>) -> Result<(), LogError> {
+    let held: Vec<_> = dirty.values().flat_map(|one| one.segments.iter().map(move |segment| (one, segment))).collect();
+    let results = in_parallel(&held, |(one, (base, file))| {
+        file.sync().map_err(|error| LogError::io("sync", &one.partition.log_path(*base), &error))
+    });
+    results.into_iter().collect::<Result<(), LogError>>()?;
+    dirty.values_mut().for_each(|one| one.segments.clear());
+    Ok(())
 }

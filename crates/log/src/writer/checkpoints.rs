@@ -40,14 +40,17 @@ impl Writer {
             topics: mem::take(&mut self.topics_dirty),
             remove: mem::take(&mut self.removals),
         };
+        self.count_held();
         let named = job.items.iter().filter(|item| item.dirty.names);
         self.in_flight = InFlight {
             slots: job.items.iter().map(|item| item.dirty.partition.slot()).collect(),
             topics: job.topics,
             partitions: named.map(|item| (item.dirty.partition.slot(), item.dirty.created)).collect(),
+            held: job.items.iter().map(|item| item.dirty.segments.len()).sum(),
         };
         self.direct_bytes = 0;
         self.relaxed_records = 0;
+        self.relaxed_bytes = 0;
         self.checkpointing = true;
         self.shared.syncer.give(job);
     }
@@ -79,8 +82,8 @@ impl Writer {
                     dirty.names |= item.dirty.names;
                     dirty.created |= item.dirty.created;
                     dirty.suspect |= item.dirty.suspect;
-                    dirty.producers |= item.dirty.producers;
                 }
+                self.count_held();
                 self.due = Some(Instant::now() + RETRY);
                 Err(error)
             }

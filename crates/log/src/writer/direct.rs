@@ -10,10 +10,10 @@ use std::sync::Arc;
 use super::Writer;
 use super::group::{StagedAppend, take_back_all};
 use crate::files::{FileHandle, Files};
+use crate::in_parallel::in_parallel;
 use crate::meta::PartitionMeta;
 use crate::partition::{OpenSegment, Staged, Way, Written};
 use crate::queue::Pending;
-use crate::sync_many::sync_many;
 use crate::syncer::Dirty;
 use crate::{LogError, Partition};
 
@@ -48,19 +48,22 @@ impl Writer {
         let topics = self.shared.context.topics_dir();
         let named = !(self.topics_dirty || self.in_flight.topics);
         let named = if named { Ok(()) } else { files.sync_dir(&topics) };
-        let results = sync_many(&syncs, |sync| match &named {
+        let results = in_parallel(&syncs, |sync| match &named {
             Ok(()) => sync.run(files),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         });
         let mut failed: HashMap<u32, LogError> = HashMap::new();
         for (sync, result) in syncs.into_iter().zip(results) {
             let Err(error) = result else { continue };
-            let path = sync.partition.log_path(sync.segments[0].0);
+            let segment = sync.segments.first().map(|(base, _)| sync.partition.log_path(*base));
+            let path = segment.unwrap_or_else(|| sync.partition.dir().clone());
             tracing::error!(path = %path.display(), %error, "a sync failed; the appends it was for are refused");
             let slot = sync.partition.slot();
             failed.insert(slot, LogError::io("sync", &path, &error));
             let dirty = self.dirty.entry(slot).or_insert_with(|| Dirty::new(sync.partition));
-            sync.segments.iter().for_each(|(base, file)| dirty.add(*base, file));
+            for (base, file) in &sync.segments {
+                dirty.add(*base, file);
+            }
             dirty.suspect = true;
         }
         if failed.is_empty() {
@@ -75,11 +78,7 @@ impl Writer {
             }
             true
         });
-        // The segment of a roll that was taken back is gone.
-        for dirty in self.dirty.values_mut() {
-            let state = dirty.partition.state().read();
-            dirty.segments.retain(|(base, _)| state.segments.iter().any(|segment| segment.base_offset == *base));
-        }
+        self.forget_taken_back();
         Some(again)
     }
 
@@ -128,7 +127,7 @@ impl Writer {
                 meta: created.then(|| PartitionMeta::path(part.partition.dir())),
                 names: new_names.contains(&slot) || dirty.is_some_and(|dirty| dirty.names) || in_flight.is_some(),
             });
-            sync.add(one.segment, &one.file);
+            one.file.iter().for_each(|file| sync.add(one.segment, file));
             if one.way == Way::Headless {
                 dirty.into_iter().flat_map(|dirty| &dirty.segments).for_each(|(base, file)| sync.add(*base, file));
             }
@@ -136,8 +135,7 @@ impl Writer {
         // What relaxed appends of the same group have written stands before or behind the headless part.
         for (part, one) in written(staged).filter(|(_, one)| matches!(one.way, Way::Checkpoint | Way::Headless)) {
             let Some(sync) = syncs.get_mut(&part.partition.slot()) else { continue };
-            one.closed.iter().for_each(|(base, file)| sync.add(*base, file));
-            sync.add(one.segment, &one.file);
+            one.files().for_each(|(base, file)| sync.add(base, file));
         }
         syncs.into_values().collect()
     }

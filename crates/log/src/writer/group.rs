@@ -17,6 +17,9 @@ use crate::{Ack, LogError};
 /// Bytes written past the journal between two checkpoints, at most about: recovery has to walk them.
 const DIRECT_BYTES_MAX: u64 = 256 << 20;
 
+/// The same of relaxed topics, whose syncs are not to be many.
+const RELAXED_BYTES_MAX: u64 = 1 << 30;
+
 /// Bytes that a change to a partition takes in the journal, about.
 const META_BYTES: usize = 512;
 
@@ -50,6 +53,10 @@ impl Writer {
     /// Makes a group durable and visible, or answers why not.
     pub(super) fn commit(&mut self, mut group: Vec<Pending>) {
         while !group.is_empty() {
+            if let Err(error) = self.bound_held() {
+                answer_all(group, &error);
+                return;
+            }
             self.settle_headless(&mut group);
             // What fits one journal file goes together; the rest is the next round's.
             let (mut staged, rest) = self.stage(group);
@@ -111,6 +118,7 @@ impl Writer {
         let now_ms = self.shared.context.now_ms();
         let mut staged: Vec<StagedAppend> = Vec::with_capacity(group.len());
         let mut journal_bytes = metas_max;
+        let (mut held, held_max) = (0, self.round_files_max());
         let mut group = group.into_iter();
         while let Some(mut pending) = group.next() {
             let direct_min = direct_bytes_min(&pending, self.shared.context.options.direct_bytes_min, append_max);
@@ -120,7 +128,7 @@ impl Writer {
                 .map(|(_, append)| append.batches.len())
                 .map(|length| PART_HEADER_BYTES + if length < direct_min { length } else { HEAD_BYTES })
                 .sum();
-            if journal_bytes + inline > journal_max && !staged.is_empty() {
+            if (journal_bytes + inline > journal_max || held >= held_max) && !staged.is_empty() {
                 return (staged, std::iter::once(pending).chain(group).collect());
             }
             if inline > append_max {
@@ -131,7 +139,7 @@ impl Writer {
             }
             journal_bytes += inline + 64;
             let mut append = StagedAppend { entry: EntryBuilder::append(inline), parts: Vec::new(), pending };
-            let mut failed = None;
+            let (mut failed, mut let_go) = (None, 0);
             for (partition, part) in &append.pending.parts {
                 let relaxed = partition.state().read().relaxed;
                 let way = match relaxed {
@@ -142,14 +150,22 @@ impl Writer {
                 };
                 match partition.stage(part, &mut append.entry, way, now_ms) {
                     Ok(part) => append.parts.push(part),
-                    Err(error) => {
-                        failed = Some(error);
-                        break;
-                    }
+                    Err(error) => failed = Some(error),
+                }
+                if append.parts.len() - let_go >= held_max {
+                    failed = failed.or(self.let_go(&mut append.parts[let_go..]).err());
+                    let_go = append.parts.len();
+                }
+                if failed.is_some() {
+                    break;
                 }
             }
+            held += append.parts.len() - let_go;
             if let Some(error) = failed {
                 unstage(append.parts);
+                if error.is_retriable() {
+                    self.forget_taken_back();
+                }
                 append.pending.answer(Err(error));
                 continue;
             }
@@ -175,11 +191,11 @@ impl Writer {
     }
 
     /// Makes what is staged visible, all of it before anybody is woken.
-    fn publish(&mut self, staged: Vec<StagedAppend>, frozen: Vec<Option<Bytes>>) {
-        for (append, entry) in staged.iter().zip(&frozen) {
+    fn publish(&mut self, mut staged: Vec<StagedAppend>, frozen: Vec<Option<Bytes>>) {
+        for (append, entry) in staged.iter_mut().zip(&frozen) {
             let alone = append.parts.len() == 1;
-            for part in &append.parts {
-                let Some(written) = &part.written else { continue };
+            for part in &mut append.parts {
+                let Some(written) = &mut part.written else { continue };
                 let revealed = part.partition.reveal(written);
                 part.partition.commit(written);
                 let dirty =
@@ -189,13 +205,11 @@ impl Writer {
                     dirty.suspect = true;
                     self.due = Some(Instant::now());
                 }
-                if let Some((base, file)) = &written.closed {
-                    dirty.add(*base, file);
-                }
-                dirty.add(written.segment, &written.file);
+                self.held += written.files().map(|(base, file)| dirty.add(base, file)).sum::<usize>();
                 dirty.names |= written.first_in_file;
                 if matches!(written.way, Way::Headless | Way::Checkpoint) {
                     self.relaxed_records += written.records;
+                    self.relaxed_bytes += written.bytes;
                 }
                 let bytes = match (&written.payload, entry) {
                     // A small part of a large entry would keep all of it in memory.
@@ -205,6 +219,10 @@ impl Writer {
                     (Payload::Inline(_), None) => unreachable!("an inline part has an entry"),
                 };
                 self.tails.push(&part.partition, part.appended, bytes);
+                if self.held > self.shared.context.held_files_max {
+                    // What cannot be synced is held on to; the next round is refused then.
+                    let _ = self.sync_held();
+                }
             }
         }
         for part in staged.iter().flat_map(|append| &append.parts).filter(|part| part.written.is_some()) {
@@ -228,8 +246,8 @@ impl Writer {
                 }
             }
         }
-        // Each holds a file open.
-        if self.dirty.len() > self.shared.context.open_files_max / 2 || self.direct_bytes > DIRECT_BYTES_MAX {
+        let walk_is_long = self.direct_bytes > DIRECT_BYTES_MAX || self.relaxed_bytes > RELAXED_BYTES_MAX;
+        if walk_is_long || self.held > self.shared.context.held_files_max / 2 {
             wait = 0;
         }
         self.due_in_ms(wait);

@@ -29,17 +29,9 @@ impl Writer {
         self.due_in_ms(self.shared.context.options.checkpoint_interval_ms);
     }
 
-    pub(super) fn note_producers(&mut self, partition: Arc<Partition>) {
-        if !partition.is_deleted() {
-            partition.touch_producers();
-            self.dirty.entry(partition.slot()).or_insert_with(|| Dirty::new(partition)).producers = true;
-            self.due_in_ms(self.shared.context.options.checkpoint_interval_ms);
-        }
-    }
-
     pub(super) fn note_deleted(&mut self, slot: u32, folder: PathBuf) {
         self.metas.push(MetaRecord::Delete { slot });
-        self.dirty.remove(&slot);
+        self.held -= self.dirty.remove(&slot).map_or(0, |dirty| dirty.segments.len());
         self.removals.push(folder);
         self.topics_dirty = true;
         // The folder goes with the next checkpoint; somebody may wait for its space.
@@ -60,8 +52,11 @@ impl Writer {
             };
             let dirty = self.dirty.entry(partition.slot()).or_insert_with(|| Dirty::new(partition.clone()));
             if empty && let Some(files) = partition.roll(now_ms)? {
-                files.iter().for_each(|(base, file)| dirty.add(*base, file));
+                self.held += files.iter().map(|(base, file)| dirty.add(*base, file)).sum::<usize>();
                 dirty.names = true;
+            }
+            if self.held > self.shared.context.held_files_max {
+                self.sync_held()?;
             }
         }
         self.due = Some(Instant::now());

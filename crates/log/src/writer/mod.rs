@@ -4,6 +4,7 @@
 mod checkpoints;
 mod direct;
 mod group;
+mod held;
 mod metas;
 
 use std::collections::{HashMap, HashSet};
@@ -27,10 +28,13 @@ pub(crate) struct Writer {
     /// Not in the journal yet. They go with the next entry: nothing depends on them before.
     metas: Vec<MetaRecord>,
     dirty: HashMap<u32, Dirty>,
+    /// Files that `dirty` holds open.
+    held: usize,
     topics_dirty: bool,
     removals: Vec<PathBuf>,
     direct_bytes: u64,
     relaxed_records: u64,
+    relaxed_bytes: u64,
     /// When the next checkpoint is due.
     due: Option<Instant>,
     checkpointing: bool,
@@ -48,6 +52,8 @@ struct InFlight {
     topics: bool,
     /// By slot: whether the folder itself is new.
     partitions: HashMap<u32, bool>,
+    /// Files that it holds open.
+    held: usize,
 }
 
 impl Writer {
@@ -63,18 +69,23 @@ impl Writer {
             journal,
             metas: Vec::new(),
             dirty,
+            held: 0,
             topics_dirty: true,
             removals,
             direct_bytes: 0,
             relaxed_records: 0,
+            relaxed_bytes: 0,
             due: None,
             checkpointing: false,
             in_flight: InFlight::default(),
             waiters: Vec::new(),
             tails,
         };
+        writer.count_held();
         if !writer.dirty.is_empty() || !writer.removals.is_empty() {
-            writer.due_in_ms(writer.shared.context.options.checkpoint_interval_ms);
+            // A process that is killed again and again must not leave one more journal file each time.
+            let is_filling = writer.journal.is_filling();
+            writer.due_in_ms(if is_filling { 0 } else { writer.shared.context.options.checkpoint_interval_ms });
         }
         writer
     }
@@ -104,7 +115,6 @@ impl Writer {
                         group.push(pending);
                     }
                     Command::Create(partition) => self.note_created(partition),
-                    Command::Producers(partition) => self.note_producers(partition),
                     Command::Delete { slot, folder } => self.note_deleted(slot, folder),
                     Command::LogStart(moves, reply) => {
                         self.commit(mem::take(&mut group));

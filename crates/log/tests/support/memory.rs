@@ -69,6 +69,8 @@ pub struct Faults {
     pub write: Option<String>,
     /// So many syncs of files with this in their path fail.
     pub sync: Option<(String, usize)>,
+    /// Renames, removals and syncs of folders with this in their path: so many succeed, and so many after that fail.
+    pub names: Option<(String, usize, usize)>,
 }
 
 #[derive(Debug)]
@@ -129,6 +131,11 @@ impl Memory {
 
     pub fn set_faults(&self, faults: Faults) {
         self.disk.lock().unwrap().faults = faults;
+    }
+
+    /// How many changes of names have yet to succeed before one fails.
+    pub fn names_before_fault(&self) -> usize {
+        self.disk.lock().unwrap().faults.names.as_ref().map_or(0, |(_, before, _)| *before)
     }
 
     /// Has the power go after so many more changes.
@@ -221,6 +228,24 @@ impl Memory {
     fn alive(&self) -> io::Result<MutexGuard<'_, Disk>> {
         let disk = self.disk.lock().unwrap();
         if disk.machine != self.machine || disk.changes_left == Some(0) { Err(dead()) } else { Ok(disk) }
+    }
+
+    /// As [`Memory::changing`], for a change of names.
+    fn changing_names(&self, path: &Path) -> io::Result<MutexGuard<'_, Disk>> {
+        let mut disk = self.changing()?;
+        if let Some((what, before, fail)) = &mut disk.faults.names
+            && path.to_str().unwrap().contains(&*what)
+        {
+            match (*before, *fail) {
+                (0, 0) => {}
+                (0, _) => {
+                    *fail -= 1;
+                    return Err(io::Error::other("input/output error"));
+                }
+                _ => *before -= 1,
+            }
+        }
+        Ok(disk)
     }
 
     /// As [`Memory::alive`], for a change.
@@ -327,7 +352,7 @@ impl Files for Memory {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut disk = self.changing()?;
+        let mut disk = self.changing_names(from)?;
         disk.find(from)?;
         let ((folder, from), (to_folder, to)) = (split(from), split(to));
         assert_eq!(folder, to_folder, "the log renames within a folder");
@@ -335,7 +360,7 @@ impl Files for Memory {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let mut disk = self.changing()?;
+        let mut disk = self.changing_names(path)?;
         disk.find(path)?;
         let (folder, name) = split(path);
         disk.change_name(folder, NameChange::Unlink(name))
@@ -346,7 +371,7 @@ impl Files for Memory {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let mut disk = self.changing()?;
+        let mut disk = self.changing_names(path)?;
         let node = disk.find(path)?;
         let Node::Folder { seen, durable, changes } = &mut disk.nodes[node] else {
             return Err(io::ErrorKind::NotADirectory.into());

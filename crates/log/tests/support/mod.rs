@@ -95,3 +95,9 @@ pub fn small_options() -> LogOptions {
         ..LogOptions::default()
     }
 }
+
+/// How many seeds a property is tried with: `quick` of them, or many more in the long form, `make soak`.
+pub fn seeds(first: u64, quick: u64) -> std::ops::Range<u64> {
+    let long = std::env::var_os("MILLSTREAM_SOAK").is_some();
+    first..first + if long { quick * 100 } else { quick }
+}
