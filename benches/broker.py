@@ -124,6 +124,7 @@ def java(work):
                     if kind is Kafka:  # the JVM warms up
                         server.create("warm", mode=mode)
                         produce("warm", size)
+                        consume("warm", size)
                         server.delete("warm")
                     repeated(server, results, f"produce-{size}-{mode}", once)
                 repeated(server, results, f"fetch-{size}", lambda _, size=size: consume(f"java-{size}-relaxed", size))

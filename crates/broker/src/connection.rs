@@ -29,8 +29,8 @@ use crate::transport::{Read, Stream};
 const LENGTH_BYTES: usize = 4;
 /// Requests that may be on their way at a time …
 const IN_FLIGHT_MAX: usize = 64;
-/// … and their bytes, beyond one request.
-const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
+/// … and their bytes, beyond one request: the log has each once more until it is synced.
+const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
 /// Somebody who does nothing to log in is sent away after this.
 const LOGIN_IDLE_MAX: Duration = Duration::from_secs(30);
 /// A large request of which nothing comes in for so long gives its place up, if others wait for memory.
@@ -246,8 +246,7 @@ impl Connection {
             self.is_alone = true;
             return Ok(false);
         }
-        self.input.advance(LENGTH_BYTES);
-        let frame = self.input.split_to(length).freeze();
+        let frame = self.take_frame(length);
         let mut reader = Reader::new(&frame);
         let malformed = |error| Close::Malformed { bytes: length, error };
         let header = RequestHeader::read(&mut reader).map_err(malformed)?;
@@ -289,14 +288,22 @@ impl Connection {
         Ok(true)
     }
 
+    /// The frame at the front. One that is alone takes its memory with it, so that none stays behind when it has been answered.
+    fn take_frame(&mut self, length: usize) -> Bytes {
+        self.input.advance(LENGTH_BYTES);
+        match self.input.len() == length {
+            true => std::mem::take(&mut self.input).freeze(),
+            false => self.input.split_to(length).freeze(),
+        }
+    }
+
     /// A step of a log-in without Kafka's header.
     fn begin_bare(&mut self, length: usize) -> bool {
         if !self.in_flight.is_empty() {
             self.is_alone = true;
             return false;
         }
-        self.input.advance(LENGTH_BYTES);
-        let token = self.input.split_to(length).freeze();
+        let token = self.take_frame(length);
         let (session, broker) = (self.session.clone(), self.broker.clone());
         self.is_alone = true;
         self.in_flight_sizes.push_back(length);

@@ -159,14 +159,15 @@ impl PartitionConfig {
             "retention.bytes" => {
                 self.retention_bytes = u64::try_from(number(-1, i64::MAX, AT_LEAST_MINUS_1)?).ok();
             }
-            // Kafka's default for both is the largest number, which there means: never. Here it means: no relaxation asked for.
+            // Kafka's default for both is the largest number, which there means: never. Here it means: no relaxation asked for, as the
+            // least does. Neither may hasten the syncs that the other one asks for.
             "flush.messages" => {
                 let messages = number(1, i64::MAX, "a number of records from 1")?;
-                self.flush_messages = Some(messages as u64).filter(|_| messages != i64::MAX);
+                self.flush_messages = Some(messages as u64).filter(|_| messages > 1 && messages != i64::MAX);
             }
             "flush.ms" => {
                 let ms = number(0, i64::MAX, "a number of milliseconds from 0")?;
-                self.flush_ms = Some(ms as u64).filter(|_| ms != i64::MAX);
+                self.flush_ms = Some(ms as u64).filter(|_| ms > 0 && ms != i64::MAX);
             }
             "cleanup.policy" => self.compact = value.split(',').any(|policy| policy.trim() == "compact"),
             "delete.retention.ms" => self.delete_retention_ms = number(0, i64::MAX, "a number of milliseconds from 0")?,
@@ -187,5 +188,25 @@ impl PartitionConfig {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_relaxation_is_not_undone_by_the_default_of_the_other() {
+        let mut config = PartitionConfig::default();
+        for (name, value) in [("flush.messages", "1000"), ("flush.ms", "0")] {
+            assert!(config.set(name, value).expect("a legal value"));
+        }
+        assert_eq!((config.flush_messages, config.flush_ms, config.is_relaxed()), (Some(1000), None, true));
+        for (name, value) in [("flush.messages", "1"), ("flush.ms", "500")] {
+            assert!(config.set(name, value).expect("a legal value"));
+        }
+        assert_eq!((config.flush_messages, config.flush_ms, config.is_relaxed()), (None, Some(500), true));
+        assert!(config.set("flush.ms", &i64::MAX.to_string()).expect("a legal value"));
+        assert!(!config.is_relaxed());
     }
 }
