@@ -32,7 +32,7 @@ SIZES = (100, 1024)
 RESULTS = HERE / "broker.json"
 
 
-# Measurements: each gives {row: {who: figures}}
+# Measurements: each adds to {row: {who: figures}}
 
 
 def medians(each):
@@ -45,7 +45,9 @@ def repeated(server, results, row, once, runs=None):
     for number in range(runs or server.runs):
         each.append(once(number))
         say(f"{row:24} {server.name:11}", {name: round(value, 3) for name, value in each[-1].items()})
-    results.setdefault(row, {})[server.name] = medians(each)
+    results.setdefault(row, {})[server.name] = medians(each) | {"runs": len(each)}
+    results["peak"] = peak(results)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def first_record(server, topic):
@@ -58,8 +60,7 @@ def first_record(server, topic):
     return {"first_ack_ms": (at - begun) / 1e6, "cpu_s": cpu_seconds(server.pid), "rss_mb": status(server.pid, "VmHWM") / 1024}
 
 
-def start(work):
-    results = {}
+def start(work, results):
     for kind in servers():
 
         def once(number, kind=kind):
@@ -72,11 +73,10 @@ def start(work):
             return figures
 
         repeated(kind, results, "start", once)
-    return results
 
 
-def full(work):
-    results, partitions = {}, 1000
+def full(work, results):
+    partitions = 1000
     for kind in servers():
         with kind(work / f"{kind.name}-full") as server:
             say("filling", GIB, "GiB for", server.name)
@@ -92,11 +92,9 @@ def full(work):
                 return first_record(server, "full")
 
             repeated(server, results, "start-full", once)
-    return results
 
 
-def java(work):
-    results = {}
+def java(work, results):
     for kind in servers():
         with kind(work / f"{kind.name}-java") as server:
 
@@ -139,11 +137,9 @@ def java(work):
 
             for mode in MODES:
                 repeated(server, results, f"produce-{size}-{mode}", once, runs=1)
-    return results
 
 
-def with_librdkafka(work):
-    results = {}
+def with_librdkafka(work, results):
 
     def produce(server, topic, size):
         with server.watched() as figures:
@@ -177,11 +173,9 @@ def with_librdkafka(work):
             for mode in MODES:
                 repeated(server, results, f"librdkafka-produce-{size}-{mode}", each.__getitem__)
             repeated(server, results, f"librdkafka-consume-{size}", lambda _, size=size: consume(server, "nothing", size))
-    return results
 
 
-def latency(work):
-    results = {}
+def latency(work, results):
     for kind in servers():
         with kind(work / f"{kind.name}-latency") as server:
             server.create("one")
@@ -202,11 +196,9 @@ def latency(work):
                 spread(0)
             repeated(server, results, "one", one)
             repeated(server, results, "spread", spread)
-    return results
 
 
-def idle(work):
-    results = {}
+def idle(work, results):
     for kind in servers():
         with kind(work / f"{kind.name}-idle") as server:
             server.create("idle", 1000)
@@ -221,11 +213,9 @@ def idle(work):
                 return figures
 
             repeated(server, results, "idle", once, runs=1)
-    return results
 
 
-def hostile(work):
-    results = {}
+def hostile(work, results):
     for kind in servers():
         with kind(work / f"{kind.name}-hostile") as server:
 
@@ -235,7 +225,6 @@ def hostile(work):
                 return figures
 
             repeated(server, results, "hostile", once, runs=1)
-    return results
 
 
 MEASUREMENTS = {"start": start, "full": full, "java": java, "librdkafka": with_librdkafka, "latency": latency, "idle": idle, "hostile": hostile}
@@ -252,10 +241,7 @@ def main():
             continue
         say("==", name)
         with tempfile.TemporaryDirectory(prefix="millstream-bench-", dir=os.environ.get("MILLSTREAM_BENCH_DIR")) as work:
-            for row, sides in MEASUREMENTS[name](pathlib.Path(work)).items():
-                results.setdefault(row, {}).update(sides)
-        results["peak"] = peak(results)
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+            MEASUREMENTS[name](pathlib.Path(work), results)
     print(table(results))
 
 

@@ -6,7 +6,7 @@ from broker_servers import GIB
 from run import millstream
 
 MARKS = ("<!-- benches/broker.py -->", "<!-- end of benches/broker.py -->")
-# Measured once on two cores (fio-like loops): what the hardware itself takes.
+# What the hardware itself takes, measured once on two cores.
 FDATASYNC = "0.14 ms: fdatasync of 128 B"
 SENDFILE = "sendfile at 1.8 GB/s"
 
@@ -118,8 +118,16 @@ def table(results):
     return "\n".join(lines)
 
 
+def counted(results, who):
+    """Of how many runs the medians are: 5, or 1 to 5."""
+    counts = sorted({sides[who]["runs"] for sides in results.values() if "runs" in sides.get(who, {})})
+    return " to ".join(map(str, [counts[0], counts[-1]] if len(counts) > 1 else counts)) or "no"
+
+
 def write_table(results):
+    """Puts the table, and how it came about, between its marks in the README."""
+    words = f"Medians of {counted(results, 'millstream')} runs, Kafka's of {counted(results, 'kafka')}; behind each figure the server's own CPU seconds and peak memory."
     readme = millstream.ROOT / "README.md"
     before, rest = readme.read_text().split(MARKS[0])
     after = rest.split(MARKS[1])[1]
-    readme.write_text(f"{before}{MARKS[0]}\n{table(results)}\n{MARKS[1]}{after}")
+    readme.write_text(f"{before}{MARKS[0]}\n{words}\n\n{table(results)}\n{MARKS[1]}{after}")
