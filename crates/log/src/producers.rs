@@ -237,16 +237,16 @@ impl Producers {
         self.entries.is_empty()
     }
 
-    /// The state as bytes, with the base offsets of the segments that have a transaction index.
+    /// The state as bytes, with the segments that have a transaction index: their base offset and the number of its entries.
     ///
     /// ```text
     /// 0 magic "MSPROD03", number of producers u32; then per producer, little endian:
     ///   id i64, epoch i16, number of batches u16, seen_ms i64, first offset of its transaction i64 (-1: none), coordinator epoch i32,
     ///   and per batch: first sequence i32, last sequence i32, first offset i64, last offset i64
-    /// then to the end: base offset of a segment i64
+    /// then to the end: base offset of a segment i64, entries of its transaction index u32
     /// at the end: CRC32C of all before it u32
     /// ```
-    pub(crate) fn encode(&self, indexed: &[i64]) -> Vec<u8> {
+    pub(crate) fn encode(&self, indexed: &[(i64, u32)]) -> Vec<u8> {
         let mut bytes = SNAPSHOT_MAGIC.to_vec();
         bytes.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
         for (id, entry) in &self.entries {
@@ -263,14 +263,17 @@ impl Producers {
                 bytes.extend_from_slice(&batch.last_offset.to_le_bytes());
             }
         }
-        indexed.iter().for_each(|base_offset| bytes.extend_from_slice(&base_offset.to_le_bytes()));
+        for (base_offset, entries) in indexed {
+            bytes.extend_from_slice(&base_offset.to_le_bytes());
+            bytes.extend_from_slice(&entries.to_le_bytes());
+        }
         let crc = crc_fast::crc32_iscsi(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes
     }
 
     /// Reads what [`Producers::encode`] wrote; `None` if it is damaged or of another format.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<(Producers, Vec<i64>)> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Producers, Vec<(i64, u32)>)> {
         let (body, crc) = bytes.split_last_chunk::<4>()?;
         if crc_fast::crc32_iscsi(body) != u32::from_le_bytes(*crc) {
             return None;
@@ -300,7 +303,7 @@ impl Producers {
         }
         let mut indexed = Vec::new();
         while !rest.is_empty() {
-            indexed.push(i64::from_le_bytes(take(&mut rest)?));
+            indexed.push((i64::from_le_bytes(take(&mut rest)?), u32::from_le_bytes(take(&mut rest)?)));
         }
         Some((producers, indexed))
     }
@@ -452,8 +455,9 @@ mod tests {
             }
         }
         producers.note(&transactional(100, 0, 0), None, 1000, 1);
-        let bytes = producers.encode(&[0, 700]);
-        assert_eq!(Producers::decode(&bytes), Some((producers, vec![0, 700])));
+        let indexed = vec![(0, 1), (700, 0)];
+        let bytes = producers.encode(&indexed);
+        assert_eq!(Producers::decode(&bytes), Some((producers, indexed)));
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;

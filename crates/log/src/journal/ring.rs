@@ -108,6 +108,11 @@ impl Journal {
         !self.free.is_empty() || self.live.iter().filter(|live| !live.bad).count() < self.files_max
     }
 
+    /// Number of files with entries that may still be needed.
+    pub(crate) fn live_files(&self) -> usize {
+        self.live.len()
+    }
+
     /// Whether most of the files are in use.
     pub(crate) fn is_filling(&self) -> bool {
         self.live.len() > 1 && self.live.len() * 2 > self.files_max

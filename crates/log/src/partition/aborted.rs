@@ -1,6 +1,6 @@
 //! The transaction indexes of a partition's segments: what is in their files, and what was committed since.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -57,13 +57,12 @@ impl Aborted {
         self.pending.push((segment, entry));
     }
 
-    /// Segments that have a file, or are to get one.
-    pub(super) fn segments(&self) -> Vec<i64> {
-        let mut segments: Vec<i64> = self.written.iter().map(|in_file| in_file.segment).collect();
-        segments.extend(self.pending.iter().map(|(segment, _)| *segment));
-        segments.sort_unstable();
-        segments.dedup();
-        segments
+    /// Segments that have a file, or are to get one, and how many transactions it has then.
+    pub(super) fn segments(&self) -> Vec<(i64, u32)> {
+        let mut segments: BTreeMap<i64, u32> =
+            self.written.iter().map(|in_file| (in_file.segment, in_file.count)).collect();
+        self.pending.iter().for_each(|(segment, _)| *segments.entry(*segment).or_default() += 1);
+        segments.into_iter().collect()
     }
 
     /// The files that a reader of these offsets has to look into, and what it has to know besides.
@@ -154,19 +153,22 @@ impl Partition {
     }
 
     /// Opens the indexes at the start: of `segments` (base offset and size), with what was known before offset `known_to`. `listed` have a
-    /// file. `None` if something is not as it should be: then they are to be made anew from the log. What is left of other segments goes.
+    /// file with at least so many entries. `None` if something is not as it should be: then they are to be made anew from the log. What is left
+    /// of other segments goes.
     pub(super) fn open_aborted(
         &self,
         segments: &[(i64, u64)],
-        listed: &[i64],
+        listed: &[(i64, u32)],
         known_to: i64,
     ) -> Result<Option<Aborted>, LogError> {
         let mut files = self.aborted_files()?;
         files.sort_unstable();
         let number = |base: i64| segments.binary_search_by_key(&base, |(base, _)| *base).ok();
-        if listed.iter().any(|base| number(*base).is_some() && files.binary_search(base).is_err()) {
+        if listed.iter().any(|(base, _)| number(*base).is_some() && files.binary_search(base).is_err()) {
             return Ok(None);
         }
+        // Compaction may have taken some since: then they are made anew, too, but that is only after a kill.
+        let least = |base: i64| listed.iter().find(|(listed, _)| *listed == base).map_or(0, |(_, count)| *count);
         let mut found = Aborted::default();
         for base in files {
             let Some(number) = number(base) else {
@@ -176,6 +178,7 @@ impl Partition {
             let end = segments.get(number + 1).map_or(known_to, |(next, _)| known_to.min(*next));
             let file = self.aborted_file(base, false)?;
             match aborted::check(&*file, |entry| (base..end).contains(&entry.transaction.last_offset)) {
+                Ok((count, _)) if count < least(base) => return Ok(None),
                 Ok((count, last)) => {
                     let cut = aborted::cut(&*file, count);
                     found.written.push(InFile { count, in_doubt: cut.is_err(), ..InFile::new(base, last.as_slice()) });

@@ -84,8 +84,9 @@ impl Writer {
         writer.count_held();
         if !writer.dirty.is_empty() || !writer.removals.is_empty() {
             // A process that is killed again and again must not leave one more journal file each time.
-            let is_filling = writer.journal.is_filling();
-            writer.due_in_ms(if is_filling { 0 } else { writer.shared.context.options.checkpoint_interval_ms });
+            let options = &writer.shared.context.options;
+            let is_full = writer.journal.live_files() >= options.journal_files;
+            writer.due_in_ms(if is_full { 0 } else { options.checkpoint_interval_ms });
         }
         writer
     }
