@@ -132,7 +132,7 @@ fn an_answer_before_the_sync_is_one_that_a_kill_does_not_take_back() {
     for large in [false, true] {
         let memory = Memory::new(1);
         let log = open(&memory, small_options());
-        create(&log, &tp("t", 0));
+        let partition = create(&log, &tp("t", 0));
         let append = |name: &str| {
             let batch = if large { large_batch(name, 5000) } else { batch(1, &[name]) };
             log.append_with(vec![Append::new(tp("t", 0), batch)], Ack::Written).wait()
@@ -142,6 +142,9 @@ fn an_answer_before_the_sync_is_one_that_a_kill_does_not_take_back() {
         assert!(append("2").is_err(), "only the segment has it, which recovery cuts off where the journal ends");
         memory.set_faults(Faults::default());
         append("3").unwrap();
+        while partition.high_watermark() < partition.log_end_offset() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         // The sync comes to nothing, twice; the answer was there before.
         memory.set_faults(failing_sync("journal", 2));
         append("4").unwrap();

@@ -30,11 +30,7 @@ impl Api for CreatePartitions {
             };
             results.push(CreatePartitionsTopicResult { name: topic.name, error_code, error_message });
         }
-        CreatePartitionsResponse {
-            throttle_time_ms: mutations.throttle_time_ms,
-            results,
-            ..CreatePartitionsResponse::default()
-        }
+        CreatePartitionsResponse { throttle_time_ms: mutations.throttle_time_ms, results }
     }
 }
 

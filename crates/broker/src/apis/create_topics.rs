@@ -44,7 +44,7 @@ impl Api for CreateTopics {
                 ..CreatableTopicResult::default()
             }));
         }
-        CreateTopicsResponse { throttle_time_ms: mutations.throttle_time_ms, topics, ..CreateTopicsResponse::default() }
+        CreateTopicsResponse { throttle_time_ms: mutations.throttle_time_ms, topics }
     }
 }
 

@@ -32,11 +32,7 @@ impl Api for DeleteTopics {
         for (name, id) in asked {
             responses.push(delete(&context, name, id, &mut mutations).await);
         }
-        DeleteTopicsResponse {
-            throttle_time_ms: mutations.throttle_time_ms,
-            responses,
-            ..DeleteTopicsResponse::default()
-        }
+        DeleteTopicsResponse { throttle_time_ms: mutations.throttle_time_ms, responses }
     }
 }
 
