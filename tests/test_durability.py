@@ -19,8 +19,7 @@ import wire
 
 ROUNDS = 8
 RELAXED = {"flush.messages": "1000000", "flush.ms": "3600000"}
-# Without durable topics' acks=1, of which a kill can take the last back: ARCHITECTURE.md, known gaps.
-CELLS = {"durable-all": -1, "durable-0": 0, "relaxed-all": -1, "relaxed-1": 1, "relaxed-0": 0}
+CELLS = {f"{kind}-{name}": acks for kind in ("durable", "relaxed") for name, acks in (("all", -1), ("1", 1), ("0", 0))}
 
 
 def work(address, topic, acks, numbers, answered, refused):
