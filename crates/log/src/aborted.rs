@@ -205,7 +205,7 @@ mod tests {
             assert_eq!(checked.is_err(), !unused, "byte {at}");
             std::fs::write(&path, &bytes[..at]).unwrap();
             let cut = check(&*SystemFiles.open(&path, false).unwrap(), |_| true);
-            let whole = at >= MAGIC.len() && (at - MAGIC.len()) % ENTRY_BYTES == 0;
+            let whole = at >= MAGIC.len() && (at - MAGIC.len()).is_multiple_of(ENTRY_BYTES);
             assert_eq!(cut.is_ok(), whole, "cut at {at}");
         }
     }

@@ -112,7 +112,10 @@ impl Limits {
 mod tests {
     use super::*;
 
-    fn limits(all: &[(&[(&str, Option<&str>)], Quota, f64)]) -> Limits {
+    /// Kinds and names that make up an entity.
+    type Names<'a> = &'a [(&'a str, Option<&'a str>)];
+
+    fn limits(all: &[(Names<'_>, Quota, f64)]) -> Limits {
         let mut entities: BTreeMap<Entity, Values> = BTreeMap::new();
         for (names, quota, value) in all {
             let names = names.iter().map(|(kind, name)| (kind.to_string(), name.map(str::to_string)));
@@ -125,7 +128,7 @@ mod tests {
     fn the_most_precise_limit_holds() {
         // In Kafka's order: each is taken away in turn, and the next holds.
         let (u, c) = (Some("u"), Some("c"));
-        let order: [&[(&str, Option<&str>)]; 8] = [
+        let order: [Names<'_>; 8] = [
             &[(USER, u), (CLIENT_ID, c)],
             &[(USER, u), (CLIENT_ID, None)],
             &[(USER, u)],

@@ -59,7 +59,7 @@ pub fn retain(
     if kept_count == count && !gets_horizon {
         return Ok(Retained::Same);
     }
-    let mut changed = BatchHeader { record_count: kept_count as i32, ..head };
+    let mut changed = BatchHeader { record_count: kept_count, ..head };
     if gets_horizon {
         changed.attributes |= DELETE_HORIZON_BIT;
         changed.base_timestamp = delete_horizon_ms;

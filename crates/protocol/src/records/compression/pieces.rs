@@ -20,7 +20,7 @@ pub(crate) struct PieceCompressor {
 enum Sink {
     Plain(Vec<u8>),
     Gzip(GzEncoder<Vec<u8>>),
-    Snappy(snap::raw::Encoder, Vec<u8>),
+    Snappy(Box<snap::raw::Encoder>, Vec<u8>),
     Lz4(Vec<u8>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
 }
@@ -33,7 +33,7 @@ impl PieceCompressor {
             Codec::Gzip => Sink::Gzip(GzEncoder::new(out, flate2::Compression::default())),
             Codec::Snappy => {
                 snappy::begin(&mut out);
-                Sink::Snappy(snap::raw::Encoder::new(), out)
+                Sink::Snappy(Box::new(snap::raw::Encoder::new()), out)
             }
             Codec::Lz4 => {
                 lz4::begin(&mut out);
