@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::configs::listener::Listener;
 use crate::fetch_sessions::FetchSessions;
+use crate::groups::configs::GroupConfigs;
 use crate::groups::coordinator::Coordinator;
 use crate::limits::{Connections, RequestMemory};
 use crate::metrics::Requests;
@@ -55,7 +56,8 @@ impl Broker {
         log.set_compaction_bytes_max(config.compaction_buffer_bytes);
         let (topics, groups, transactions, security, quotas) = blocking(|| {
             let topics = Arc::new(Topics::open(log.clone(), config.clone())?);
-            let groups = Arc::new(Coordinator::open(&log, config.clone())?);
+            let group_configs = Arc::new(GroupConfigs::open(topics.clone(), config.clone()));
+            let groups = Arc::new(Coordinator::open(&log, config.clone(), group_configs)?);
             let transactions = Transactions::open(&log, config.clone(), topics.clone(), groups.clone())?;
             let security = Security::open(&topics, &config)?;
             let quotas = Arc::new(Quotas::open(topics.clone(), &config));

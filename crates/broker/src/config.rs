@@ -40,10 +40,20 @@ pub struct BrokerConfig {
     pub group_max_session_timeout_ms: i32,
     /// `group.max.size`: most members of a group.
     pub group_max_size: usize,
+    /// `group.initial.rebalance.delay.ms`: how long a group in which nobody was waits for more members before its first assignment.
+    pub group_initial_rebalance_delay_ms: i32,
     /// `group.consumer.session.timeout.ms`: silence after which a member of a group of the new protocol is removed.
     pub group_consumer_session_timeout_ms: i32,
     /// `group.consumer.heartbeat.interval.ms`: how often such members are told to show themselves.
     pub group_consumer_heartbeat_interval_ms: i32,
+    /// `group.consumer.min.session.timeout.ms`: shortest session time-out that a group may be given.
+    pub group_consumer_min_session_timeout_ms: i32,
+    /// `group.consumer.max.session.timeout.ms`: the longest.
+    pub group_consumer_max_session_timeout_ms: i32,
+    /// `group.consumer.min.heartbeat.interval.ms`: shortest interval of heartbeats that a group may be given.
+    pub group_consumer_min_heartbeat_interval_ms: i32,
+    /// `group.consumer.max.heartbeat.interval.ms`: the longest.
+    pub group_consumer_max_heartbeat_interval_ms: i32,
     /// `group.consumer.max.size`: most members of such a group.
     pub group_consumer_max_size: usize,
     /// `group.consumer.assignors`: the default first.
@@ -100,8 +110,13 @@ impl Default for BrokerConfig {
             group_min_session_timeout_ms: 6_000,
             group_max_session_timeout_ms: 1_800_000,
             group_max_size: i32::MAX as usize,
+            group_initial_rebalance_delay_ms: 0,
             group_consumer_session_timeout_ms: 45_000,
             group_consumer_heartbeat_interval_ms: 5_000,
+            group_consumer_min_session_timeout_ms: 45_000,
+            group_consumer_max_session_timeout_ms: 60_000,
+            group_consumer_min_heartbeat_interval_ms: 5_000,
+            group_consumer_max_heartbeat_interval_ms: 15_000,
             group_consumer_max_size: i32::MAX as usize,
             group_consumer_assignors: vec![Assignor::Uniform, Assignor::Range],
             offset_metadata_bytes_max: 4096,
@@ -134,10 +149,12 @@ impl BrokerConfig {
         let mut config = BrokerConfig::default();
         let mut wrong = Vec::new();
         let mut places = BTreeMap::new();
+        let mut without_effect: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for Setting { name, value, place } in settings {
             let taken = broker::check(&name, &value).and_then(|found| {
-                if matches!(found.usage, broker::Use::NoEffect) && found.default != Some(value.as_str()) {
-                    tracing::info!("{place}: {name} has no effect: {}", found.doc);
+                let has_no_effect = matches!(found.usage, broker::Use::NoEffect { .. });
+                if has_no_effect && found.default != Some(value.as_str()) {
+                    without_effect.entry(found.doc).or_default().push(format!("{name} ({place})"));
                 }
                 broker::apply(&mut config, &found, &value)
             });
@@ -146,6 +163,12 @@ impl BrokerConfig {
                 Err(why) => wrong.push(format!("{place}: {why}")),
             }
             places.insert(name, place);
+        }
+        for (why, names) in without_effect {
+            tracing::warn!("without effect: {}. {why}", names.join(", "));
+        }
+        if let Some(dir) = config.settings.get("log.dir").cloned() {
+            config.settings.entry("log.dirs".to_string()).or_insert(dir);
         }
         if let Err(why) = config.listeners() {
             let setting = why.split(':').next().unwrap_or_default();
@@ -156,6 +179,11 @@ impl BrokerConfig {
             true => Ok(config),
             false => Err(BrokerError::InvalidConfig(wrong.join("\n"))),
         }
+    }
+
+    /// `broker.rack`: where the node stands, as clients are told.
+    pub fn rack(&self) -> Option<String> {
+        self.settings.get("broker.rack").filter(|rack| !rack.is_empty()).cloned()
     }
 
     /// `listeners`, each with what `advertised.listeners` has for it.
@@ -199,12 +227,36 @@ mod tests {
             num.network.threads=3\nnum.io.threads=8\nsocket.send.buffer.bytes=102400\nsocket.receive.buffer.bytes=102400\n\
             socket.request.max.bytes=104857600\nlog.dirs=/tmp/kraft-combined-logs\nnum.partitions=3\n\
             num.recovery.threads.per.data.dir=2\noffsets.topic.replication.factor=1\n\
-            transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\nlog.retention.hours=168\n\
+            transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+            share.coordinator.state.topic.replication.factor=1\nshare.coordinator.state.topic.min.isr=1\nlog.retention.hours=168\n\
             log.segment.bytes=1073741824\nlog.retention.check.interval.ms=300000\n";
         let settings = properties::parse(text, "server.properties").expect("a good file");
         let config = BrokerConfig::from_settings(settings).expect("a good configuration");
         assert_eq!((config.node_id, config.num_partitions, config.retention_check_interval_ms), (7, 3, 300_000));
         assert_eq!(config.listeners().expect("good listeners").len(), 1);
+    }
+
+    #[test]
+    fn a_node_of_a_larger_cluster_starts_alone_and_what_cannot_be_served_says_what_to_do() {
+        let of = |text: &str| BrokerConfig::from_settings(properties::parse(text, "f").expect("a good file"));
+        let config = of(
+            "process.roles=broker\nnode.id=2\nbroker.rack=r\ndefault.replication.factor=3\nmin.insync.replicas=2\n\
+            replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector\nlog.dir=/d\ngroup.share.max.size=3\n",
+        );
+        let config = config.expect("a good configuration");
+        assert_eq!((config.rack().as_deref(), config.settings["log.dirs"].as_str()), (Some("r"), "/d"));
+        for (line, words) in [
+            ("process.roles=controller", "broker,controller"),
+            ("log.dirs=/a,/b", "name one"),
+            ("remote.log.storage.system.enable=true", "Tiered storage is not there."),
+            ("ssl.keystore.password=x", "PEM"),
+            ("sasl.jaas.config=x", "millstream users add"),
+            ("listener.name.sasl_ssl.plain.sasl.jaas.config=x", "without listener.name.NAME"),
+            ("zookeeper.connect=localhost:2181", "ZooKeeper"),
+        ] {
+            let error = of(line).expect_err("it cannot be served").to_string();
+            assert!(error.starts_with("f:1: ") && error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub enum BrokerError {
     /// Who asks may not do this to the topic.
     #[error("not authorized for topic {0}: a rule (ACL) has to allow it")]
     TopicDenied(String),
+    /// Who asks may not do this to the group.
+    #[error("not authorized for group {0}: a rule (ACL) has to allow it")]
+    GroupDenied(String),
     /// Who asks may not do this to the cluster.
     #[error("not authorized for the cluster: a rule (ACL) has to allow it")]
     ClusterDenied,
@@ -85,6 +88,7 @@ impl BrokerError {
             BrokerError::InvalidConfig(_) => ErrorCode::InvalidConfig,
             BrokerError::InvalidRequest(_) => ErrorCode::InvalidRequest,
             BrokerError::TopicDenied(_) => ErrorCode::TopicAuthorizationFailed,
+            BrokerError::GroupDenied(_) => ErrorCode::GroupAuthorizationFailed,
             BrokerError::ClusterDenied => ErrorCode::ClusterAuthorizationFailed,
             BrokerError::QuotaExceeded { .. } => ErrorCode::ThrottlingQuotaExceeded,
             BrokerError::Log(error) => log_code(error),

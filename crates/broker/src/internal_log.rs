@@ -78,7 +78,7 @@ impl InternalLog {
         &self,
         now_ms: i64,
         records: &[KeyValue],
-    ) -> impl Future<Output = Result<i64, LogError>> + Send + 'static {
+    ) -> impl Future<Output = Result<i64, LogError>> + Send + 'static + use<> {
         let appended = self.part(now_ms, records).map(|part| self.log.append(vec![part]));
         async move {
             match appended {

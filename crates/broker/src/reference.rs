@@ -1,11 +1,12 @@
 //! The reference in `docs/`, made from the tables that the broker itself reads, so that it cannot say anything else.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use crate::apis::TABLE;
 use crate::configs::broker::{self, Use};
-use crate::configs::{Kind, topic};
+use crate::configs::{Kind, group, topic, without_effect};
 
 const HOW: &str =
     "This list is held against the program by a test: `UPDATE_CASES=1 cargo test -p millstream-broker` writes it anew.";
@@ -61,8 +62,7 @@ fn configuration() -> String {
     text.push_str(
         "\n## The broker\n\n| name | values | default | changes | what it does |\n| --- | --- | --- | --- | --- |\n",
     );
-    let (idle, active): (Vec<_>, Vec<_>) = broker::KEYS.iter().partition(|key| matches!(key.usage, Use::NoEffect));
-    for key in active {
+    for key in broker::KEYS {
         let changes = if matches!(key.usage, Use::Dynamic) { "while it runs" } else { "at the start" };
         writeln!(
             text,
@@ -75,11 +75,29 @@ fn configuration() -> String {
         .expect("text takes all");
     }
     text.push_str(
-        "\n## Taken without effect\n\nA file made for Kafka may hold these. Values that would promise what one node cannot keep are refused.\n\n\
-         | name | values | why |\n| --- | --- | --- |\n",
+        "\n## Groups\n\nOf one group of the new protocol (KIP-848), while it runs; for all that say nothing of their own by the broker's name.\n\n\
+         | name | for all groups | values | what it does |\n| --- | --- | --- | --- |\n",
     );
-    for key in idle {
-        writeln!(text, "| `{}` | {} | {} |", key.name, values(key.kind), key.doc).expect("text takes all");
+    for key in group::KEYS {
+        writeln!(text, "| `{}` | `{}` | {} | {} |", key.name, key.broker_name, values(key.kind), key.doc)
+            .expect("text takes all");
+    }
+    text.push_str(
+        "\n## Taken without effect\n\nA file made for Kafka may hold these; what is set to another value than the default is named in the log at the \
+         start. Values that would promise what is not kept are refused.\n\n| why | names |\n| --- | --- |\n",
+    );
+    let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for key in without_effect::KEYS {
+        let only = matches!(key.kind, Kind::Exactly(_)).then(|| format!(" ({})", values(key.kind)));
+        by_reason.entry(key.doc).or_default().push(format!("`{}`{}", key.name, only.unwrap_or_default()));
+    }
+    for (why, names) in by_reason {
+        writeln!(text, "| {why} | {} |", names.join(", ")).expect("text takes all");
+    }
+    text.push_str("\n## Refused\n\n| name | what to do |\n| --- | --- |\n");
+    for (name, remedy) in broker::UNUSABLE {
+        let rest = if name.ends_with('.') { "…" } else { "" };
+        writeln!(text, "| `{name}{rest}` | {remedy} |").expect("text takes all");
     }
     text
 }
@@ -97,6 +115,7 @@ fn values(kind: Kind) -> String {
         Kind::Double => "number".to_owned(),
         Kind::String => "text".to_owned(),
         Kind::Choice(choice) => words(choice).join(" or "),
+        Kind::Exactly("") => "only nothing".to_owned(),
         Kind::Exactly(word) => format!("only `{word}`"),
         Kind::List([]) => "list".to_owned(),
         Kind::List(choice) => format!("list of {}", words(choice).join(", ")),

@@ -242,31 +242,34 @@ async fn refusal(c: &mut Connection, key: ApiKey) -> Option<Vec<ErrorCode>> {
             Some(vec![c.call(3, DeleteAclsRequest { filters: vec![any()] }).await.filter_results[0].error_code])
         }
         ApiKey::DescribeConfigs => {
-            let resources =
-                [(2, "t"), (4, "1")].map(|(resource_type, name)| describe_configs::DescribeConfigsResource {
+            let resources = [(2, "t"), (4, "1"), (32, "g")].map(|(resource_type, name)| {
+                describe_configs::DescribeConfigsResource {
                     resource_type,
                     resource_name: name.to_owned(),
                     ..Default::default()
-                });
+                }
+            });
             let request = DescribeConfigsRequest { resources: resources.into(), ..Default::default() };
             Some(c.call(4, request).await.results.iter().map(|one| one.error_code).collect())
         }
         ApiKey::AlterConfigs => {
-            let resources = [(2, "t"), (4, "1")].map(|(resource_type, name)| alter_configs::AlterConfigsResource {
-                resource_type,
-                resource_name: name.to_owned(),
-                ..Default::default()
-            });
-            let request = AlterConfigsRequest { resources: resources.into(), ..Default::default() };
-            Some(c.call(2, request).await.responses.iter().map(|one| one.error_code).collect())
-        }
-        ApiKey::IncrementalAlterConfigs => {
             let resources =
-                [(2, "t"), (4, "1")].map(|(resource_type, name)| incremental_alter_configs::AlterConfigsResource {
+                [(2, "t"), (4, "1"), (32, "g")].map(|(resource_type, name)| alter_configs::AlterConfigsResource {
                     resource_type,
                     resource_name: name.to_owned(),
                     ..Default::default()
                 });
+            let request = AlterConfigsRequest { resources: resources.into(), ..Default::default() };
+            Some(c.call(2, request).await.responses.iter().map(|one| one.error_code).collect())
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            let resources = [(2, "t"), (4, "1"), (32, "g")].map(|(resource_type, name)| {
+                incremental_alter_configs::AlterConfigsResource {
+                    resource_type,
+                    resource_name: name.to_owned(),
+                    ..Default::default()
+                }
+            });
             let request = IncrementalAlterConfigsRequest { resources: resources.into(), ..Default::default() };
             Some(c.call(1, request).await.responses.iter().map(|one| one.error_code).collect())
         }

@@ -354,3 +354,54 @@ async fn a_group_of_the_new_protocol_hands_partitions_over_and_survives_a_restar
     assert_eq!((listed.len(), listed[0].group_type.as_str()), (1, "classic"));
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_rebalance_of_a_group_waits_as_it_is_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(dir.path(), settings(&["group.initial.rebalance.delay.ms=500"])).await;
+    let (mut one, mut other) = (server.connect().await, server.connect().await);
+    let begin = std::time::Instant::now();
+    let (first, second) = (join(&mut one, "").await.member_id, join(&mut other, "").await.member_id);
+    let (first, second) = tokio::join!(join(&mut one, &first), join(&mut other, &second));
+    let elapsed = begin.elapsed();
+    assert_eq!((first.error_code, second.error_code), (ErrorCode::None, ErrorCode::None));
+    assert_eq!((first.generation_id, second.generation_id), (1, 1), "they share the first assignment");
+    assert!(
+        (950..3_000).contains(&elapsed.as_millis()),
+        "once for the first and once more for the second: {elapsed:?}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_can_be_deleted_the_moment_its_last_session_is_over() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = BrokerConfig { group_min_session_timeout_ms: 500, ..BrokerConfig::default() };
+    let server = Server::start_with(dir.path(), config).await;
+    for round in 0..4 {
+        let (group, mut client) = (format!("g{round}"), server.connect().await);
+        let request = JoinGroupRequest {
+            group_id: group.clone(),
+            session_timeout_ms: 500,
+            rebalance_timeout_ms: 10_000,
+            protocol_type: "consumer".into(),
+            protocols: vec![JoinGroupRequestProtocol { name: "range".into(), metadata: Bytes::new() }],
+            group_instance_id: Some("static".into()),
+            ..JoinGroupRequest::default()
+        };
+        let joined = client.call(5, request).await;
+        let request = SyncGroupRequest {
+            group_id: group.clone(),
+            generation_id: joined.generation_id,
+            member_id: joined.member_id,
+            group_instance_id: Some("static".into()),
+            assignments: Vec::new(),
+            ..SyncGroupRequest::default()
+        };
+        assert_eq!(client.call(5, request).await.error_code, ErrorCode::None);
+        tokio::time::sleep(std::time::Duration::from_millis(501)).await;
+        let answer = client.call(2, DeleteGroupsRequest { groups_names: vec![group] }).await;
+        assert_eq!(answer.results[0].error_code, ErrorCode::None, "round {round}");
+    }
+    server.stop().await;
+}

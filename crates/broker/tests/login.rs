@@ -205,6 +205,8 @@ async fn credentials_are_set_described_and_removed_by_requests() {
             upsert("bob", 4096, b"0123456789"),
             upsert("weak", 4095, b"0123456789"),
             upsert("salt", 4096, b"0"),
+            upsert("twice", 4096, b"0"),
+            upsert("twice", 4096, b"1"),
         ],
         deletions: vec![delete("nobody")],
     };
@@ -213,7 +215,13 @@ async fn credentials_are_set_described_and_removed_by_requests() {
     let weak = ErrorCode::UnacceptableCredential;
     assert_eq!(
         codes,
-        [("bob", ErrorCode::None), ("nobody", ErrorCode::ResourceNotFound), ("salt", weak), ("weak", weak)]
+        [
+            ("bob", ErrorCode::None),
+            ("nobody", ErrorCode::ResourceNotFound),
+            ("salt", ErrorCode::None),
+            ("twice", ErrorCode::DuplicateResource),
+            ("weak", weak)
+        ]
     );
     for mechanism in [Mechanism::Plain, Mechanism::Scram(Hash::Sha512)] {
         Connection::open(&address, login(mechanism, "bob", "builder")).await.expect("let in");
@@ -225,7 +233,8 @@ async fn credentials_are_set_described_and_removed_by_requests() {
     };
     let results = describe(None).await;
     let found: Vec<_> = results.iter().map(|one| (one.user.as_str(), one.credential_infos.len())).collect();
-    assert_eq!(found, [("alice", 2), ("bob", 1)]);
+    assert_eq!(found, [("alice", 2), ("bob", 1), ("salt", 1)]);
+    Connection::open(&address, login(Mechanism::Scram(Hash::Sha512), "salt", "builder")).await.expect("let in");
     let codes: Vec<_> = describe(Some(&["bob", "x", "x"])).await.iter().map(|one| one.error_code).collect();
     assert_eq!(codes, [ErrorCode::None, ErrorCode::DuplicateResource]);
     let remove = AlterUserScramCredentialsRequest { deletions: vec![delete("bob")], upsertions: vec![] };
@@ -233,7 +242,7 @@ async fn credentials_are_set_described_and_removed_by_requests() {
     assert!(Connection::open(&address, login(Mechanism::Plain, "bob", "builder")).await.is_err());
     server.stop().await;
     let server = Server::start_with(dir.path(), sasl(&[])).await;
-    assert_eq!(server.broker.users().list().len(), 1, "and so it is after a restart");
+    assert_eq!(server.broker.users().list().len(), 2, "and so it is after a restart");
     server.stop().await;
 }
 

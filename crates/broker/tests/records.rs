@@ -307,3 +307,99 @@ async fn a_compacted_topic_wants_keys_and_keeps_the_newest_record_of_each() {
     }
     server.stop().await;
 }
+
+/// Time stamp and whether there is a key, for each record.
+fn marked(codec: Codec, records: &[(i64, bool)]) -> Bytes {
+    let mut builder = BatchBuilder::new(codec);
+    for (timestamp, keyed) in records {
+        builder.push(*timestamp, keyed.then_some(&b"key"[..]), Some(b"value"), &[]);
+    }
+    builder.finish().expect("there are records")
+}
+
+fn now_ms() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as i64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_without_a_key_are_named_to_who_produces_to_a_compacted_topic() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.create("c", 1, &[("cleanup.policy", "compact")]).await;
+    client.create("z", 1, &[("cleanup.policy", "compact"), ("compression.type", "zstd")]).await;
+    for (topic, codec) in [("c", Codec::None), ("c", Codec::Lz4), ("z", Codec::None)] {
+        let why = format!("Compacted topic cannot accept message without key in topic partition {topic}-0");
+        let batch = marked(codec, &[(1, true), (1, false), (1, true), (1, false)]);
+        let answer = client.produce(topic, -1, batch).await;
+        assert_eq!((answer.error_code, answer.base_offset, answer.log_start_offset), (ErrorCode::InvalidRecord, -1, 0));
+        let named: Vec<(i32, Option<&str>)> = answer
+            .record_errors
+            .iter()
+            .map(|one| (one.batch_index, one.batch_index_error_message.as_deref()))
+            .collect();
+        assert_eq!(named, [(1, Some(&*why)), (3, Some(&*why))]);
+        let words = format!(
+            "One or more records have been rejected due to 2 record errors in total, and only showing the first three errors at most: \
+             [RecordError(batchIndex=1, message='{why}'), RecordError(batchIndex=3, message='{why}')]"
+        );
+        assert_eq!(answer.error_message, Some(words));
+    }
+    // However small a batch is, its answer is bounded: the rest is counted.
+    let many = marked(Codec::Zstd, &vec![(1, false); 50_000]);
+    assert!(many.len() < 100_000);
+    let answer = client.produce("c", -1, many).await;
+    assert_eq!(answer.record_errors.len(), 10_000);
+    assert!(answer.error_message.is_some_and(|words| words.contains("50000 record errors")));
+    assert_eq!(client.produce("c", -1, marked(Codec::Lz4, &[(1, true)])).await.base_offset, 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_records_time_stamp_is_held_against_its_topics_bounds() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    let bounds = [("message.timestamp.before.max.ms", "10000"), ("message.timestamp.after.max.ms", "20000")];
+    client.create("t", 1, &bounds).await;
+    client.create("both", 1, &[&bounds[..], &[("cleanup.policy", "compact")]].concat()).await;
+    client.create("stamped", 1, &[&bounds[..], &[("message.timestamp.type", "LogAppendTime")]].concat()).await;
+    client.create("past", 1, &bounds[..1]).await;
+    let now = now_ms();
+    let (good, old, future, none) = ((now, true), (now - 60_000, true), (now + 60_000, true), (-1, true));
+    type Case<'a> = (&'a str, &'a [(i64, bool)], &'a [i32]);
+    let cases: &[Case<'_>] = &[
+        ("t", &[good, good], &[]),
+        ("t", &[old, good], &[0]),
+        ("t", &[good, old, old], &[1, 2]),
+        ("t", &[good, future], &[1]),
+        ("t", &[future, old, good], &[0, 1]),
+        ("t", &[none], &[]),
+        ("past", &[good, future], &[]),
+        ("past", &[future, old], &[1]),
+        ("stamped", &[old, future], &[]),
+        ("both", &[(now, false), future, good], &[0, 1]),
+    ];
+    for codec in [Codec::None, Codec::Gzip] {
+        for (topic, records, bad) in cases {
+            let what = format!("{codec:?} {topic} {bad:?}");
+            let answer = client.produce(topic, -1, marked(codec, records)).await;
+            let named: Vec<i32> = answer.record_errors.iter().map(|one| one.batch_index).collect();
+            assert_eq!(named, *bad, "{what}");
+            let words = "One or more records have been rejected due to invalid timestamp";
+            let (code, words) = match bad.is_empty() {
+                true => (ErrorCode::None, None),
+                false => (ErrorCode::InvalidTimestamp, Some(words)),
+            };
+            assert_eq!((answer.error_code, answer.error_message.as_deref()), (code, words), "{what}");
+            if let Some(one) = answer.record_errors.last().and_then(|one| one.batch_index_error_message.as_deref()) {
+                let (number, (timestamp, _)) = (named[named.len() - 1], records[named[named.len() - 1] as usize]);
+                let begin = format!(
+                    "Timestamp {timestamp} of message with offset {number} is out of range. The timestamp should be within ["
+                );
+                assert!(one.starts_with(&begin) && one.ends_with(']'), "{one}");
+            }
+        }
+    }
+    server.stop().await;
+}

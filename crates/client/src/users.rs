@@ -1,8 +1,8 @@
 //! What is asked of a cluster about users: SCRAM credentials (KIP-554). No password leaves this process.
 
-use millstream_protocol::messages::{
-    AlterUserScramCredentialsRequest, DescribeUserScramCredentialsRequest, alter_user_scram_credentials,
-};
+use millstream_protocol::ErrorCode;
+use millstream_protocol::messages::alter_user_scram_credentials::{ScramCredentialDeletion, ScramCredentialUpsertion};
+use millstream_protocol::messages::{AlterUserScramCredentialsRequest, DescribeUserScramCredentialsRequest};
 use millstream_protocol::sasl::Secret;
 use millstream_protocol::sasl::scram::{Hash, salted_password};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -42,37 +42,52 @@ impl Client {
         Ok(users)
     }
 
-    /// Makes a user or changes the password: a credential for each SCRAM mechanism, one after the other, as Kafka takes only one change of a
-    /// user in a request.
+    /// Makes a user or changes the password: a credential for each SCRAM mechanism, all or none where the broker takes both in one request.
     pub async fn set_password(&self, user: &str, password: &Secret, iterations: u32) -> Result<(), ClientError> {
-        for hash in Hash::ALL {
+        let upsertion = |hash: Hash| {
             let mut salt = vec![0; SALT_BYTES];
             SystemRandom::new().fill(&mut salt).expect("the system has chance to give");
-            let upsertion = alter_user_scram_credentials::ScramCredentialUpsertion {
+            let upsertion = ScramCredentialUpsertion {
                 name: user.to_owned(),
                 mechanism: hash.code(),
                 iterations: iterations as i32,
                 salted_password: salted_password(hash, password, &salt, iterations).into(),
                 salt: salt.into(),
             };
-            let request = AlterUserScramCredentialsRequest { upsertions: vec![upsertion], deletions: Vec::new() };
-            self.alter_user(user, request).await?;
-        }
-        Ok(())
+            AlterUserScramCredentialsRequest { upsertions: vec![upsertion], deletions: Vec::new() }
+        };
+        self.alter_user(user, Hash::ALL.map(upsertion).into()).await
     }
 
-    /// Takes credentials of a user away; without any, there is no such user.
+    /// Takes credentials of a user away, all or none as [`Client::set_password`]; without any, there is no such user.
     pub async fn delete_credentials(&self, user: &str, hashes: &[Hash]) -> Result<(), ClientError> {
-        for hash in hashes {
-            let (name, mechanism) = (user.to_owned(), hash.code());
-            let deletion = alter_user_scram_credentials::ScramCredentialDeletion { name, mechanism };
-            let request = AlterUserScramCredentialsRequest { deletions: vec![deletion], upsertions: Vec::new() };
-            self.alter_user(user, request).await?;
-        }
-        Ok(())
+        let deletion = |hash: &Hash| {
+            let deletion = ScramCredentialDeletion { name: user.to_owned(), mechanism: hash.code() };
+            AlterUserScramCredentialsRequest { deletions: vec![deletion], upsertions: Vec::new() }
+        };
+        self.alter_user(user, hashes.iter().map(deletion).collect()).await
     }
 
-    async fn alter_user(&self, user: &str, request: AlterUserScramCredentialsRequest) -> Result<(), ClientError> {
+    /// Sends changes of a user together. Kafka takes but one of a user in a request: there they go one after the other.
+    async fn alter_user(&self, user: &str, changes: Vec<AlterUserScramCredentialsRequest>) -> Result<(), ClientError> {
+        let together = changes.iter().cloned().reduce(|mut all, one| {
+            all.upsertions.extend(one.upsertions);
+            all.deletions.extend(one.deletions);
+            all
+        });
+        let Some(together) = together else { return Ok(()) };
+        match self.alter_users(user, together).await {
+            Err(ClientError::Broker { code: ErrorCode::DuplicateResource, .. }) if changes.len() > 1 => {
+                for change in changes {
+                    self.alter_users(user, change).await?;
+                }
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    async fn alter_users(&self, user: &str, request: AlterUserScramCredentialsRequest) -> Result<(), ClientError> {
         let answer = self.controller().await?.call(&request).await?;
         answer.results.iter().try_for_each(|result| {
             accepted(result.error_code, result.error_message.as_deref(), || format!("user {user}"))

@@ -514,8 +514,15 @@ async fn users_are_made_listed_changed_and_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("password");
     std::fs::write(&file, "looking-glass\r\n").unwrap();
+    let changes = || {
+        let metrics = server.broker.metrics_text();
+        let of_users = metrics.lines().find(|line| line.contains(r#"api="AlterUserScramCredentials""#)).unwrap();
+        of_users.rsplit(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+    let before = changes();
     let changed = server.run(&format!("users password ann --password-file {} --iterations 8192", file.display())).await;
     assert_eq!((changed.error, changed.notes.as_str()), (None, "ann has another password\n"));
+    assert_eq!(changes(), before + 1, "the password of all mechanisms is one request, so it changes for all or none");
     assert_eq!(server.run("users list").await.json()[0]["credentials"][0]["iterations"], 8192);
     assert!(server.with("users add bob", "").await.error.unwrap().contains("standard input: the first line"));
     assert!(server.run("users password an").await.error.unwrap().contains("did you mean 'ann'?"));

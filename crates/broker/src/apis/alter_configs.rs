@@ -1,4 +1,4 @@
-//! AlterConfigs: replaces all of a topic's own settings, or what was changed of the broker's. (Newer clients use IncrementalAlterConfigs.)
+//! AlterConfigs: replaces all of a topic's or a group's own settings, or what was changed of the broker's. (Newer clients use IncrementalAlterConfigs.)
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ async fn replace(context: &Context, asked: AlterConfigsResource, validate_only: 
     let mut configs = BTreeMap::new();
     for config in asked.configs {
         let Some(value) = config.value else {
-            return Err(BrokerError::InvalidConfig(format!(
+            return Err(BrokerError::InvalidRequest(format!(
                 "{} has no value: leave it out for the default",
                 config.name
             )));

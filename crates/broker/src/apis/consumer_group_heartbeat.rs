@@ -47,7 +47,7 @@ impl Api for ConsumerGroupHeartbeat {
             Ok((member_id, beaten)) => ConsumerGroupHeartbeatResponse {
                 member_id: Some(member_id),
                 member_epoch: beaten.epoch,
-                heartbeat_interval_ms: groups.consumer_heartbeat_interval_ms(),
+                heartbeat_interval_ms: groups.configs().heartbeat_interval_ms(&request.group_id),
                 assignment: beaten.assignment.map(|parts| Assignment {
                     topic_partitions: parts
                         .into_iter()

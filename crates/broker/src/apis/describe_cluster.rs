@@ -35,6 +35,7 @@ impl Api for DescribeCluster {
                 broker_id: node_id,
                 host,
                 port: i32::from(port),
+                rack: context.broker.config.rack(),
                 ..DescribeClusterBroker::default()
             }],
             cluster_authorized_operations: operations::of_cluster(

@@ -1,4 +1,4 @@
-//! DescribeConfigs: what holds for a topic or the broker, where it comes from, and what it means.
+//! DescribeConfigs: what holds for a topic, a group or the broker, where it comes from, and what it means.
 
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::describe_configs::{
@@ -9,12 +9,13 @@ use uuid::Uuid;
 
 use super::{Access, Api, Context};
 use crate::BrokerError;
-use crate::configs::{broker, topic::Source};
+use crate::configs::{broker, group, topic::Source};
 use crate::security::acl::{Operation, Resource};
 
 /// Kinds of things that have configurations.
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
+pub(super) const GROUP: i8 = 32;
 
 pub(crate) struct DescribeConfigs;
 
@@ -31,6 +32,14 @@ impl Api for DescribeConfigs {
                     Err((ErrorCode::ClusterAuthorizationFailed, BrokerError::ClusterDenied.to_string()))
                 }
                 BROKER => this_broker(&context, &resource.resource_name),
+                GROUP if resource.resource_name.is_empty() => {
+                    Err((ErrorCode::InvalidRequest, "a group has a name".to_string()))
+                }
+                GROUP if !context.may(Operation::DescribeConfigs, Resource::group(&resource.resource_name)) => {
+                    let denied = BrokerError::GroupDenied(resource.resource_name.clone());
+                    Err((denied.code(), denied.to_string()))
+                }
+                GROUP => Ok(group(&context, &resource.resource_name)),
                 other => {
                     Err((ErrorCode::InvalidRequest, format!("resources of kind {other} have no configuration here")))
                 }
@@ -124,7 +133,7 @@ fn this_broker(context: &Context, name: &str) -> Described {
         // What nobody set is told as it is, not as it would be by default.
         let is_set = layers.iter().any(|(_, source)| *source != Source::Default);
         match found.name {
-            "log.dirs" => layers = vec![(context.broker.log.dir().display().to_string(), Source::Broker)],
+            "log.dir" | "log.dirs" => layers = vec![(context.broker.log.dir().display().to_string(), Source::Broker)],
             "listeners" | "advertised.listeners" if !is_set => {
                 let (name, protocol) = (&context.listener.name, Source::Broker);
                 layers = vec![(format!("{name}://{host}:{port}"), protocol)];
@@ -134,6 +143,36 @@ fn this_broker(context: &Context, name: &str) -> Described {
         describe(found, &layers)
     });
     Ok(all.collect())
+}
+
+/// Also of a group that is not there: its configuration may come before it.
+fn group(context: &Context, name: &str) -> Vec<DescribeConfigsResourceResult> {
+    let (own, dynamic) = (context.broker.groups.configs().settings(name), context.broker.topics.dynamic());
+    let each = group::KEYS.iter().map(|key| {
+        let own = own.get(key.name).map(|value| (key.name, value.clone(), Source::Group));
+        let found = broker::find(key.broker_name).expect("every key of groups has one of the broker behind it");
+        let behind = dynamic.layers(&found).into_iter().map(|(value, source)| (key.broker_name, value, source));
+        let layers: Vec<(&str, String, Source)> = own.into_iter().chain(behind).collect();
+        let (_, value, source) = layers.first().cloned().expect("the broker has a value for each");
+        DescribeConfigsResourceResult {
+            name: key.name.to_string(),
+            value: Some(value),
+            read_only: false,
+            config_source: source.code(),
+            is_sensitive: false,
+            synonyms: layers
+                .into_iter()
+                .map(|(name, value, source)| DescribeConfigsSynonym {
+                    name: name.to_string(),
+                    value: Some(value),
+                    source: source.code(),
+                })
+                .collect(),
+            config_type: key.kind.code(),
+            documentation: Some(key.doc.to_string()),
+        }
+    });
+    each.collect()
 }
 
 fn describe(found: broker::Found, layers: &[(String, Source)]) -> DescribeConfigsResourceResult {

@@ -1,6 +1,6 @@
 //! IncrementalAlterConfigs: sets, removes, and adds to or takes from lists.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::incremental_alter_configs::{
@@ -9,11 +9,11 @@ use millstream_protocol::messages::incremental_alter_configs::{
 use millstream_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 use uuid::Uuid;
 
-use super::describe_configs::{BROKER, TOPIC};
+use super::describe_configs::{BROKER, GROUP, TOPIC};
 use super::{Access, Api, Context, words};
-use crate::configs::{Kind, Settings, broker, topic};
+use crate::configs::{Kind, Settings, broker, group, topic};
 use crate::security::acl::{self, Operation};
-use crate::{BrokerError, topics::name};
+use crate::{BrokerConfig, BrokerError, topics::name};
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -29,17 +29,26 @@ impl Api for IncrementalAlterConfigs {
 
     async fn handle(context: Context, request: IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
         let mut responses = Vec::new();
+        let mut times: BTreeMap<(i8, String), usize> = BTreeMap::new();
+        for resource in &request.resources {
+            *times.entry((resource.resource_type, resource.resource_name.clone())).or_default() += 1;
+        }
         for resource in request.resources {
             let mut response = AlterConfigsResourceResponse {
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name.clone(),
                 ..AlterConfigsResourceResponse::default()
             };
+            let is_single = times[&(resource.resource_type, resource.resource_name.clone())] == 1;
             let AlterConfigsResource { resource_type, resource_name, configs } = resource;
             let change = move |resource, own: &Settings| apply(resource, own, configs);
-            if let Err(error) =
-                change_settings(&context, resource_type, &resource_name, request.validate_only, change).await
-            {
+            let changed = match is_single {
+                true => change_settings(&context, resource_type, &resource_name, request.validate_only, change).await,
+                false => {
+                    Err(BrokerError::InvalidRequest(format!("{resource_name} stands more than once in the request")))
+                }
+            };
+            if let Err(error) = changed {
                 response.error_code = error.code();
                 response.error_message = words(&error);
             }
@@ -55,9 +64,10 @@ pub(super) enum Resource {
     Topic,
     Broker,
     AllBrokers,
+    Group,
 }
 
-/// Changes the settings of a topic or the broker, or says why not: what AlterConfigs and IncrementalAlterConfigs have in common.
+/// Changes the settings of a topic, a group or the broker, or says why not: what AlterConfigs and IncrementalAlterConfigs have in common.
 pub(super) async fn change_settings(
     context: &Context,
     resource_type: i8,
@@ -65,7 +75,7 @@ pub(super) async fn change_settings(
     validate_only: bool,
     change: impl FnOnce(Resource, &Settings) -> Result<Settings, BrokerError> + Send + 'static,
 ) -> Result<(), BrokerError> {
-    let topics = &context.broker.topics;
+    let (topics, config) = (&context.broker.topics, context.broker.config.clone());
     match resource_type {
         TOPIC => {
             let refused = |code| BrokerError::no_topic(code, name);
@@ -76,7 +86,7 @@ pub(super) async fn change_settings(
                     _ => refused(code),
                 }
             })?;
-            let change = |own: &Settings| checked(Resource::Topic, own, change(Resource::Topic, own)?);
+            let change = move |own: &Settings| checked(&config, Resource::Topic, own, change(Resource::Topic, own)?);
             match validate_only {
                 true => change(&topic.overrides).map(|_| ()),
                 false => topics.set_configs(name, change).await,
@@ -86,27 +96,40 @@ pub(super) async fn change_settings(
             if !context.may(Operation::AlterConfigs, acl::Resource::CLUSTER) {
                 return Err(BrokerError::ClusterDenied);
             }
-            let node_id = context.broker.config.node_id;
+            let node_id = config.node_id;
             if !name.is_empty() && name != node_id.to_string() {
                 return Err(BrokerError::InvalidRequest(format!("the only broker is {node_id}")));
             }
             let resource = if name.is_empty() { Resource::AllBrokers } else { Resource::Broker };
             let of_all = resource == Resource::AllBrokers;
-            let change = move |own: &Settings| checked(resource, own, change(resource, own)?);
+            let change = move |own: &Settings| checked(&config, resource, own, change(resource, own)?);
             match validate_only {
                 true => change(topics.dynamic().settings(of_all)).map(|_| ()),
                 false => topics.set_broker_configs(of_all, change).await,
             }
+        }
+        GROUP => {
+            if !name.is_empty() && !context.may(Operation::AlterConfigs, acl::Resource::group(name)) {
+                return Err(BrokerError::GroupDenied(name.to_string()));
+            }
+            let change = move |own: &Settings| checked(&config, Resource::Group, own, change(Resource::Group, own)?);
+            context.broker.groups.configs().change(name, validate_only, change).await
         }
         other => Err(BrokerError::InvalidRequest(format!("resources of kind {other} have no configuration here"))),
     }
 }
 
 /// Holds what changes against the tables. A broker's refusals are those of an invalid request, as Kafka has it.
-fn checked(resource: Resource, own: &Settings, after: Settings) -> Result<Settings, BrokerError> {
+fn checked(
+    config: &BrokerConfig,
+    resource: Resource,
+    own: &Settings,
+    after: Settings,
+) -> Result<Settings, BrokerError> {
     for (name, value) in after.iter().filter(|(name, value)| own.get(*name) != Some(value)) {
         match resource {
             Resource::Topic => topic::check(name, value).map_err(BrokerError::InvalidConfig)?,
+            Resource::Group => group::check(config, name, value).map_err(BrokerError::InvalidConfig)?,
             Resource::Broker | Resource::AllBrokers => {
                 let found = broker::check(name, value).map_err(BrokerError::InvalidRequest)?;
                 if !found.is_dynamic() {
@@ -123,12 +146,14 @@ fn checked(resource: Resource, own: &Settings, after: Settings) -> Result<Settin
 fn known(resource: Resource, name: &str) -> Result<(Kind, &'static str), BrokerError> {
     let found = match resource {
         Resource::Topic => topic::find(name).map(|key| (key.kind, key.default)),
+        Resource::Group => group::find(name).map(|key| (key.kind, "")),
         Resource::Broker | Resource::AllBrokers => {
             broker::find(name).map(|found| (found.kind, found.default.unwrap_or_default()))
         }
     };
     found.ok_or_else(|| match resource {
         Resource::Topic => BrokerError::InvalidConfig(topic::check(name, "").err().unwrap_or_default()),
+        Resource::Group => BrokerError::InvalidConfig(group::unknown(name)),
         _ => BrokerError::InvalidRequest(broker::check(name, "").err().unwrap_or_default()),
     })
 }
@@ -147,7 +172,7 @@ fn apply(resource: Resource, own: &Settings, changes: Vec<AlterableConfig>) -> R
         }
         let (kind, default) = known(resource, &name)?;
         let Some(value) = value else {
-            return Err(BrokerError::InvalidConfig(format!("{name} has no value: delete it for the default")));
+            return Err(BrokerError::InvalidRequest(format!("{name} has no value: delete it for the default")));
         };
         if config_operation == SET {
             configs.insert(name, value);

@@ -4,12 +4,14 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::list_config_resources::ConfigResource;
 use millstream_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 
-use super::describe_configs::{BROKER, TOPIC};
+use super::describe_configs::{BROKER, GROUP, TOPIC};
 use super::{Access, Api, Context};
 use crate::security::acl::{Operation, Resource};
 
 /// All kinds; before, only client metrics.
 const KINDS_SINCE: i16 = 1;
+/// Kinds that Kafka knows, and of which there is nothing here: loggers of brokers, clients' metrics.
+const NONE_OF: [i8; 2] = [8, 16];
 
 pub(crate) struct ListConfigResources;
 
@@ -26,6 +28,11 @@ impl Api for ListConfigResources {
     };
 
     async fn handle(context: Context, request: ListConfigResourcesRequest) -> ListConfigResourcesResponse {
+        let known = |kind: &i8| [TOPIC, BROKER, GROUP].contains(kind) || NONE_OF.contains(kind);
+        if !request.resource_types.iter().all(known) {
+            let error_code = ErrorCode::UnsupportedVersion;
+            return ListConfigResourcesResponse { error_code, ..ListConfigResourcesResponse::default() };
+        }
         let mut config_resources = Vec::new();
         let wanted = |kind| {
             context.version >= KINDS_SINCE
@@ -43,6 +50,10 @@ impl Api for ListConfigResources {
         if wanted(BROKER) {
             let resource_name = context.broker.config.node_id.to_string();
             config_resources.push(ConfigResource { resource_name, resource_type: BROKER });
+        }
+        if wanted(GROUP) {
+            let groups = context.broker.groups.configs().groups().into_iter();
+            config_resources.extend(groups.map(|resource_name| ConfigResource { resource_name, resource_type: GROUP }));
         }
         ListConfigResourcesResponse { config_resources, ..ListConfigResourcesResponse::default() }
     }

@@ -46,9 +46,9 @@ impl Api for Metadata {
             topic.topic_authorized_operations = operations::of(&context, Resource::topic(name), asked);
         }
         let (host, port) = context.address();
-        let node_id = context.broker.config.node_id;
+        let (node_id, rack) = (context.broker.config.node_id, context.broker.config.rack());
         MetadataResponse {
-            brokers: vec![MetadataResponseBroker { node_id, host, port: i32::from(port), rack: None }],
+            brokers: vec![MetadataResponseBroker { node_id, host, port: i32::from(port), rack }],
             cluster_id: Some(context.broker.log.cluster_id().to_string()),
             controller_id: node_id,
             topics,

@@ -1,16 +1,18 @@
 //! Produce: batches are checked and appended as they were sent. Every partition of a request has a result of its own.
 
+mod records;
+
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::future::join_all;
 use millstream_log::{Ack, Append, Appended};
 use millstream_protocol::ErrorCode;
-use millstream_protocol::messages::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceResponse};
-use millstream_protocol::messages::{Message, ProduceRequest, ProduceResponse};
-use millstream_protocol::records::{
-    BatchError, BatchHeader, Codec, decode_batch, recompress, set_log_append_time, validate,
+use millstream_protocol::messages::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceResponse,
 };
+use millstream_protocol::messages::{Message, ProduceRequest, ProduceResponse};
+use millstream_protocol::records::{BatchHeader, Codec, recompress, set_log_append_time, validate};
 use uuid::Uuid;
 
 use super::{Access, Api, Context, LEADER_EPOCH, words};
@@ -21,7 +23,6 @@ use crate::stats::TopicCounters;
 use crate::topics::{Topic, name};
 use crate::transactions::Coordinator;
 use crate::transactions::coordinator::{Joining, Saving};
-use crate::unpacking::Unpacking;
 
 /// Topic ids instead of names.
 const IDS_SINCE: i16 = 13;
@@ -38,11 +39,19 @@ pub(crate) struct Produce;
 struct Refusal {
     code: ErrorCode,
     words: Option<String>,
+    /// Records of the batch that are to blame, if it is not the batch as a whole.
+    records: Vec<BatchIndexAndErrorMessage>,
+    /// -1: not told.
+    log_start_offset: i64,
 }
 
 impl Refusal {
     fn new(code: ErrorCode, why: &dyn std::fmt::Display) -> Self {
-        Refusal { code, words: words(why) }
+        Refusal { words: words(why), ..Refusal::bare(code) }
+    }
+
+    fn bare(code: ErrorCode) -> Self {
+        Refusal { code, words: None, records: Vec::new(), log_start_offset: -1 }
     }
 }
 
@@ -81,10 +90,7 @@ impl Api for Produce {
                 .into_iter()
                 .map(|data| match may_take_part {
                     true => (data.index, append(&context, acks, transactional_id, &name, id, data)),
-                    false => {
-                        let code = ErrorCode::TransactionalIdAuthorizationFailed;
-                        (data.index, Err(Refusal { code, words: None }))
-                    }
+                    false => (data.index, Err(Refusal::bare(ErrorCode::TransactionalIdAuthorizationFailed))),
                 })
                 .collect();
             topics.push((name, id, partitions));
@@ -176,14 +182,16 @@ fn append(
         ));
     }
     let topic = context.topic(Operation::Write, name, id, context.version >= IDS_SINCE).map_err(|code| match code {
-        ErrorCode::TopicAuthorizationFailed => Refusal { code, words: None },
+        ErrorCode::TopicAuthorizationFailed => Refusal::bare(code),
         code => Refusal::new(code, &BrokerError::UnknownTopic(name.to_string())),
     })?;
     let partition = topic.partition(data.index).map_err(|error| Refusal::new(error.code(), &error))?;
     let mut records = data.records.unwrap_or_default();
     let now_ms = context.broker.config.clock.now_ms();
     let unpacking = &context.broker.unpacking;
-    let header = check(context.version, &topic, &records, now_ms, unpacking)?;
+    let header = check(context.version, &topic, &records)?;
+    records::check(&topic, data.index, &header, &records, now_ms, unpacking)
+        .map_err(|refusal| Refusal { log_start_offset: partition.log_start_offset(), ..refusal })?;
     if let Some(codec) = topic.codec.filter(|codec| header.codec() != Ok(*codec)) {
         let recompressed = unpacking.look(topic.batch_bytes_max, |scratch| recompress(&records, codec, scratch));
         records = recompressed.map_err(|error| Refusal::new(error.error_code(), &error))?;
@@ -240,13 +248,7 @@ fn append_transactional(
     })
 }
 
-fn check(
-    version: i16,
-    topic: &Topic,
-    records: &Bytes,
-    now_ms: i64,
-    unpacking: &Unpacking,
-) -> Result<BatchHeader, Refusal> {
+fn check(version: i16, topic: &Topic, records: &Bytes) -> Result<BatchHeader, Refusal> {
     let batches = validate(records).map_err(|error| Refusal::new(error.error_code(), &error))?;
     let [batch] = &batches[..] else {
         let why = format!("{} batches for one partition: exactly one is to be sent", batches.len());
@@ -257,39 +259,7 @@ fn check(
     if version < ZSTD_SINCE && header.codec().is_ok_and(|codec| codec == Codec::Zstd) {
         return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, &"zstd needs a client that speaks Produce 7"));
     }
-    let ahead_ms = header.max_timestamp.saturating_sub(now_ms);
-    let behind_ms = now_ms.saturating_sub(header.base_timestamp);
-    if !topic.log_append_time && (ahead_ms > topic.timestamp_after_max_ms || behind_ms > topic.timestamp_before_max_ms)
-    {
-        let why = format!(
-            "time stamps {} to {} are outside message.timestamp.before.max.ms and message.timestamp.after.max.ms of topic {}",
-            header.base_timestamp, header.max_timestamp, topic.name
-        );
-        return Err(Refusal::new(ErrorCode::InvalidTimestamp, &why));
-    }
-    if topic.compacts {
-        check_keys(topic, &header, records, unpacking)?;
-    }
     Ok(header)
-}
-
-/// What is kept by its key needs one, and each record an offset of its own.
-fn check_keys(topic: &Topic, header: &BatchHeader, records: &Bytes, unpacking: &Unpacking) -> Result<(), Refusal> {
-    let first_bad = unpacking.look(topic.batch_bytes_max, |scratch| {
-        for (number, record) in (0..).zip(decode_batch(records, scratch)?) {
-            let record = record?;
-            if record.key.is_none() {
-                return Ok(Some(format!("record {number} has no key: topic {} is compacted by keys", topic.name)));
-            } else if record.offset != header.base_offset + number {
-                return Ok(Some(format!("record {number} of the batch says that it is another one")));
-            }
-        }
-        Ok(None)
-    });
-    match first_bad.map_err(|error: BatchError| Refusal::new(error.error_code(), &error))? {
-        Some(why) => Err(Refusal::new(ErrorCode::InvalidRecord, &why)),
-        None => Ok(()),
-    }
 }
 
 fn check_size(topic: &Topic, records: &Bytes) -> Result<(), Refusal> {
@@ -307,6 +277,8 @@ fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {
         error_code: refusal.code,
         base_offset: -1,
         error_message: refusal.words,
+        record_errors: refusal.records,
+        log_start_offset: refusal.log_start_offset,
         ..PartitionProduceResponse::default()
     }
 }

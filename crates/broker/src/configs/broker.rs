@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::topic;
-use super::{Kind, VALUE_BYTES_MAX, nearest};
+use super::{Kind, VALUE_BYTES_MAX, nearest, topic, without_effect};
 use crate::BrokerConfig;
 use crate::groups::consumer::assignor::Assignor;
 
@@ -25,8 +24,11 @@ pub enum Use {
     Dynamic,
     /// Read from [`BrokerConfig::settings`] when the broker opens.
     Start,
-    /// Taken, so that a file made for Kafka works, and without effect.
-    NoEffect,
+    /// Taken, so that a file made for Kafka works, and without effect ([`super::without_effect`]).
+    NoEffect {
+        /// May be changed while the broker runs.
+        is_dynamic: bool,
+    },
 }
 
 /// An entry of the table.
@@ -53,36 +55,29 @@ macro_rules! field {
     };
 }
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, usage: Use, doc: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, kind: Kind, default: &'static str, usage: Use, doc: &'static str) -> Key {
     Key { name, kind, default: Some(default), usage, doc }
 }
 
-const fn without(name: &'static str, kind: Kind, usage: Use, doc: &'static str) -> Key {
+pub(super) const fn without(name: &'static str, kind: Kind, usage: Use, doc: &'static str) -> Key {
     Key { name, kind, default: None, usage, doc }
 }
 
-const NO_EFFECT: &str = "Taken as it is, without effect: one process on one node needs none of it.";
-const ONE: &str = "A single node keeps one copy.";
-
-/// Every broker configuration but for those that are defaults of topics ([`topic::KEYS`] has their names), by name.
+/// Every broker configuration that does something, but for those that are defaults of topics ([`topic::KEYS`] has their names), by name.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("advertised.listeners", Kind::List(&[]), "", Use::Start, "Where clients connect to, for each listener; what is not named: where they came in."),
     key("allow.everyone.if.no.acl.found", Kind::Boolean, "false", Use::Start, "With an authorizer: what no rule speaks of is open to everybody."),
     key("authorizer.class.name", Kind::Choice(&["", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"]), "", Use::Start, "Switches the authorizer on: then nobody may do what no rule (ACL) allows."),
     key("auto.create.topics.enable", Kind::Boolean, "true", field!(auto_create_topics), "A topic that a client asks for is made."),
-    key("background.threads", Kind::Int(1), "10", Use::NoEffect, NO_EFFECT),
     key("broker.id", Kind::Int(0), "1", field!(node_id), "The node's number; node.id is its other name."),
+    without("broker.rack", Kind::String, Use::Start, "Where the node stands, as clients are told."),
     key("connection.failed.authentication.delay.ms", Kind::Int(0), "100", field!(failed_authentication_delay_ms), "How long the answer to a failed log-in is held back at least; it grows with each."),
     key("connections.max.idle.ms", Kind::Long(1), "600000", field!(connections_idle_ms_max), "A connection on which nothing happens for so long is closed."),
     key("connections.max.reauth.ms", Kind::Long(0), "0", field!(connections_max_reauth_ms), "How long a log-in holds before the client has to log in once more; 0: for ever."),
-    key("controlled.shutdown.enable", Kind::Boolean, "true", Use::NoEffect, NO_EFFECT),
     key("controller.listener.names", Kind::List(&[]), "", Use::Start, "These listeners are passed over: there is no other node."),
-    without("controller.quorum.bootstrap.servers", Kind::List(&[]), Use::NoEffect, NO_EFFECT),
-    without("controller.quorum.voters", Kind::List(&[]), Use::NoEffect, NO_EFFECT),
     key("controller.quota.window.num", Kind::Int(1), "11", field!(controller_quota_window_num), "As quota.window.num, for changes of topics: what is not used may be used at once."),
     key("controller.quota.window.size.seconds", Kind::Int(1), "1", field!(controller_quota_window_size_seconds), "As quota.window.size.seconds, for changes of topics."),
-    key("default.replication.factor", Kind::Exactly("1"), "1", Use::NoEffect, ONE),
     key("delete.topic.enable", Kind::Boolean, "true", field!(delete_topics), "Topics may be deleted."),
     key("fetch.max.bytes", Kind::Int(1024), "57671680", field!(fetch_bytes_max), "Largest answer to a fetch; a single larger batch is still given."),
     key("group.consumer.assignors", Kind::List(&["uniform", "range"]), "uniform,range", Use::Field(Field {
@@ -93,19 +88,21 @@ pub const KEYS: &[Key] = &[
         },
     }), "Assignors of groups of the new protocol (KIP-848), the default first."),
     key("group.consumer.heartbeat.interval.ms", Kind::Int(1), "5000", field!(group_consumer_heartbeat_interval_ms), "How often members of groups of the new protocol are told to show themselves."),
+    key("group.consumer.max.heartbeat.interval.ms", Kind::Int(1), "15000", field!(group_consumer_max_heartbeat_interval_ms), "Longest consumer.heartbeat.interval.ms of a group."),
+    key("group.consumer.max.session.timeout.ms", Kind::Int(1), "60000", field!(group_consumer_max_session_timeout_ms), "Longest consumer.session.timeout.ms of a group."),
     key("group.consumer.max.size", Kind::Int(1), "2147483647", field!(group_consumer_max_size), "Most members of a group of the new protocol."),
+    key("group.consumer.min.heartbeat.interval.ms", Kind::Int(1), "5000", field!(group_consumer_min_heartbeat_interval_ms), "Shortest consumer.heartbeat.interval.ms of a group."),
+    key("group.consumer.min.session.timeout.ms", Kind::Int(1), "45000", field!(group_consumer_min_session_timeout_ms), "Shortest consumer.session.timeout.ms of a group."),
     key("group.consumer.session.timeout.ms", Kind::Int(1), "45000", field!(group_consumer_session_timeout_ms), "Silence after which a member of a group of the new protocol is removed."),
-    key("group.initial.rebalance.delay.ms", Kind::Int(0), "0", Use::NoEffect, "A new group starts at once."),
+    key("group.initial.rebalance.delay.ms", Kind::Int(0), "0", field!(group_initial_rebalance_delay_ms), "How long a classic group in which nobody was waits for more members, anew with each that comes, before its first assignment. 0, as in Kafka's quick start: on one machine the wait is felt, a second assignment is not."),
     key("group.max.session.timeout.ms", Kind::Int(0), "1800000", field!(group_max_session_timeout_ms), "Longest session time-out."),
     key("group.max.size", Kind::Int(1), "2147483647", field!(group_max_size), "Most members of a group."),
     key("group.min.session.timeout.ms", Kind::Int(0), "6000", field!(group_min_session_timeout_ms), "Shortest session time-out."),
-    without("inter.broker.listener.name", Kind::String, Use::NoEffect, NO_EFFECT),
     key("listener.security.protocol.map", Kind::List(&[]), "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Use::Start, "What is spoken on each listener."),
     key("listeners", Kind::List(&[]), "PLAINTEXT://:9092", Use::Start, "Where the broker listens, each NAME://HOST:PORT."),
     key("log.cleaner.backoff.ms", Kind::Long(0), "15000", field!(compaction_backoff_ms), "Pause between two looks for topics to be compacted."),
     key("log.cleaner.dedupe.buffer.size", Kind::Long(1), "134217728", field!(compaction_buffer_bytes), "Most memory for the keys of a topic that is compacted, in bytes; more keys take several passes."),
-    key("log.cleaner.enable", Kind::Exactly("true"), "true", Use::NoEffect, "Topics that ask for it are compacted."),
-    key("log.cleaner.threads", Kind::Int(0), "1", Use::NoEffect, NO_EFFECT),
+    without("log.dir", Kind::String, Use::Start, "The data folder, unless log.dirs is set."),
     without("log.dirs", Kind::String, Use::Start, "The data folder; one."),
     key("log.retention.check.interval.ms", Kind::Long(1), "60000", field!(retention_check_interval_ms), "How often retention and expiry look."),
     key("log.retention.hours", Kind::Int(-1), "168", Use::Start, "Age beyond which segments are removed, unless log.retention.minutes or log.retention.ms is set."),
@@ -116,53 +113,65 @@ pub const KEYS: &[Key] = &[
     key("max.connections.per.ip", Kind::Int(0), "2147483647", Use::Dynamic, "Most connections from one address; beyond, new ones are closed at once."),
     key("max.connections.per.ip.overrides", Kind::List(&[]), "", Use::Dynamic, "Bounds of single addresses: ADDRESS:COUNT, with commas between."),
     key("max.incremental.fetch.session.cache.slots", Kind::Int(0), "1000", field!(fetch_sessions_max), "Most incremental fetch sessions at a time (KIP-227)."),
-    key("metric.reporters", Kind::List(&[]), "", Use::NoEffect, NO_EFFECT),
     key("node.id", Kind::Int(0), "1", field!(node_id), "The node's number."),
-    key("num.io.threads", Kind::Int(1), "8", Use::NoEffect, NO_EFFECT),
-    key("num.network.threads", Kind::Int(1), "3", Use::NoEffect, NO_EFFECT),
     key("num.partitions", Kind::Int(1), "1", field!(num_partitions), "Partitions of topics for which nothing else is said."),
-    key("num.recovery.threads.per.data.dir", Kind::Int(1), "2", Use::NoEffect, NO_EFFECT),
-    key("num.replica.fetchers", Kind::Int(1), "1", Use::NoEffect, NO_EFFECT),
     key("offset.metadata.max.bytes", Kind::Int(0), "4096", field!(offset_metadata_bytes_max), "Longest note of a committed offset."),
-    key("offsets.retention.check.interval.ms", Kind::Long(1), "600000", Use::NoEffect, "log.retention.check.interval.ms is when offsets expire, too."),
     key("offsets.retention.minutes", Kind::Int(1), "10080", Use::Field(Field {
         get: |config| (config.offsets_retention_ms / 60_000).to_string(),
         set: |config, value| value.trim().parse::<i64>().map(|minutes| config.offsets_retention_ms = minutes * 60_000).is_ok(),
     }), "How long offsets of a group without members are kept."),
-    key("offsets.topic.num.partitions", Kind::Int(1), "50", Use::NoEffect, "Offsets are kept in one partition."),
-    key("offsets.topic.replication.factor", Kind::Int(1), "3", Use::NoEffect, ONE),
-    key("process.roles", Kind::List(&["broker", "controller"]), "broker,controller", Use::NoEffect, "One process is all."),
     key("queued.max.request.bytes", Kind::Long(-1), "268435456", field!(queued_request_bytes_max), "Memory for large requests that are received or answered, over all connections; -1: no bound."),
     key("quota.window.num", Kind::Int(1), "11", field!(quota_window_num), "Samples over which a rate is taken that a quota limits."),
     key("quota.window.size.seconds", Kind::Int(1), "1", field!(quota_window_size_seconds), "The length of such a sample."),
     key("sasl.enabled.mechanisms", Kind::List(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]), "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512", Use::Start, "Ways to log in on listeners with SASL."),
-    key("socket.receive.buffer.bytes", Kind::Int(-1), "102400", Use::NoEffect, "The system sizes its buffers."),
     key("socket.request.max.bytes", Kind::Int(1), "104857600", field!(request_bytes_max), "Largest request that is read."),
-    key("socket.send.buffer.bytes", Kind::Int(-1), "102400", Use::NoEffect, "The system sizes its buffers."),
     key("ssl.client.auth", Kind::Choice(&["none", "requested", "required"]), "none", Use::Start, "Whether clients show a certificate; its subject is who they are."),
     without("ssl.keystore.location", Kind::String, Use::Start, "The broker's private key and certificates in a PEM file; read again when it changes."),
-    key("ssl.keystore.type", Kind::Exactly("PEM"), "PEM", Use::NoEffect, "Certificates are read from PEM files."),
     without("ssl.truststore.location", Kind::String, Use::Start, "Authorities of clients' certificates in a PEM file; read again when it changes."),
-    key("ssl.truststore.type", Kind::Exactly("PEM"), "PEM", Use::NoEffect, "Certificates are read from PEM files."),
     key("super.users", Kind::String, "", Use::Start, "Who may do everything: User:NAME, semicolons between."),
     key("transaction.abort.timed.out.transaction.cleanup.interval.ms", Kind::Int(1), "10000", field!(transaction_abort_check_interval_ms), "How often transactions are looked at whose time is up."),
     key("transaction.max.timeout.ms", Kind::Int(1), "900000", field!(transaction_max_timeout_ms), "Longest time-out that a transactional producer may ask for."),
-    key("transaction.state.log.min.isr", Kind::Int(1), "2", Use::NoEffect, ONE),
-    key("transaction.state.log.num.partitions", Kind::Int(1), "50", Use::NoEffect, "Transactions are kept in one partition."),
-    key("transaction.state.log.replication.factor", Kind::Int(1), "3", Use::NoEffect, ONE),
     key("transactional.id.expiration.ms", Kind::Int(1), "604800000", field!(transactional_id_expiration_ms), "A transactional id that is not used for so long is forgotten."),
 ];
 
-/// Names of Kafka that nothing here stands behind: who sets them must know.
-const UNUSABLE: &[(&str, &str)] = &[
-    ("zookeeper.", "there is no ZooKeeper: take it out"),
-    ("remote.", "tiered storage is not there: take it out"),
+/// Names of Kafka that cannot be taken: who sets them must know. With a dot at the end, all that begin so.
+pub(crate) const UNUSABLE: &[(&str, &str)] = &[
+    ("alter.config.policy.class.name", "classes of Java cannot be loaded: take it out"),
+    ("broker.id.generation.enable", "Kafka 4 has it no more: set node.id"),
+    ("client.quota.callback.class", "classes of Java cannot be loaded: take it out"),
+    ("create.topic.policy.class.name", "classes of Java cannot be loaded: take it out"),
     ("delegation.token.", "delegation tokens are not there: take it out"),
-    ("group.share.", "share groups are not there: take it out"),
-    ("share.", "share groups are not there: take it out"),
-    ("group.streams.", "streams groups are not there: take it out"),
-    ("replica.", "a single node has no other replicas: take it out"),
-    ("log.dir", "the data folder is log.dirs, one folder"),
+    ("inter.broker.protocol.version", "Kafka 4 has it no more: take it out"),
+    (
+        "listener.name.",
+        "listeners have no configurations of their own: set it without listener.name.NAME, for all of them",
+    ),
+    ("log.message.format.version", "Kafka 4 has it no more: take it out"),
+    ("port", "write listeners=PLAINTEXT://:PORT"),
+    ("reserved.broker.max.id", "Kafka 4 has it no more: take it out"),
+    ("sasl.jaas.config", "users are not kept in the file: take it out, and make them with `millstream users add NAME`"),
+    ("sasl.oauthbearer.", "OAUTHBEARER is not there; sasl.enabled.mechanisms says how to log in: take it out"),
+    ("sasl.server.callback.handler.class", "classes of Java cannot be loaded: take it out"),
+    ("ssl.engine.factory.class", "classes of Java cannot be loaded: take it out"),
+    (
+        "ssl.key.password",
+        "private keys with a password cannot be read: take it out, and name a PEM file without one in ssl.keystore.location",
+    ),
+    (
+        "ssl.keystore.certificate.chain",
+        "write key and certificates to a PEM file, and name it in ssl.keystore.location",
+    ),
+    ("ssl.keystore.key", "write key and certificates to a PEM file, and name it in ssl.keystore.location"),
+    (
+        "ssl.keystore.password",
+        "stores with a password cannot be read: take it out, and name a PEM file in ssl.keystore.location",
+    ),
+    ("ssl.truststore.certificates", "write the certificates to a PEM file, and name it in ssl.truststore.location"),
+    (
+        "ssl.truststore.password",
+        "stores with a password cannot be read: take it out, and name a PEM file in ssl.truststore.location",
+    ),
+    ("zookeeper.", "there is no ZooKeeper: take it out"),
 ];
 
 /// Topic settings whose broker's name has no value unless it is set: another unit has the default.
@@ -201,7 +210,7 @@ impl Found {
 
     /// Whether it may change while the broker runs.
     pub fn is_dynamic(&self) -> bool {
-        matches!(self.usage, Use::Dynamic)
+        matches!(self.usage, Use::Dynamic | Use::NoEffect { is_dynamic: true })
     }
 
     /// The value with which the broker was opened, and whether somebody set it.
@@ -220,7 +229,7 @@ impl Found {
 
 /// Every broker configuration, in order of names.
 pub fn all() -> Vec<Found> {
-    let own = KEYS.iter().map(|key| Found {
+    let own = KEYS.iter().chain(without_effect::KEYS).map(|key| Found {
         name: key.name,
         kind: key.kind,
         default: key.default,
@@ -254,7 +263,16 @@ pub fn check(name: &str, value: &str) -> Result<Found, String> {
             None => format!("there is no broker configuration {name:?}"),
         });
     };
-    found.kind.check(value).map_err(|why| format!("{name}={value:?}: {why}"))?;
+    found.kind.check(value).map_err(|why| match (found.usage, found.kind) {
+        // The table says why there is no choice.
+        (Use::NoEffect { .. }, Kind::Exactly(word)) => {
+            format!("{name}={value:?}: {} Only {word:?} is taken.", found.doc)
+        }
+        _ => format!("{name}={value:?}: {why}"),
+    })?;
+    if matches!(name, "log.dir" | "log.dirs") && value.contains(',') {
+        return Err(format!("{name}={value:?}: one data folder holds everything; name one"));
+    }
     Ok(found)
 }
 
@@ -299,7 +317,9 @@ mod tests {
 
     #[test]
     fn names_stand_once_and_values_are_of_their_kind() {
-        assert!(KEYS.windows(2).all(|pair| pair[0].name < pair[1].name), "the table is sorted");
+        for table in [KEYS, without_effect::KEYS] {
+            assert!(table.windows(2).all(|pair| pair[0].name < pair[1].name), "the table is sorted");
+        }
         let all = all();
         assert!(all.windows(2).all(|pair| pair[0].name < pair[1].name));
         let config = BrokerConfig::default();
@@ -319,7 +339,7 @@ mod tests {
             r#"there is no broker configuration "log.retention.hour"; is "log.retention.hours" meant?"#
         );
         assert!(check("zookeeper.connect", "a:1").expect_err("it is wrong").contains("ZooKeeper"));
-        assert!(check("default.replication.factor", "3").is_err());
+        assert!(check("ssl.enabled.protocols", "TLSv1.3").expect_err("it is wrong").contains("both"));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Configuration under Kafka's own names: what there is, what it means, which values it takes.
 //!
-//! One table each for topics ([`topic::KEYS`]) and the broker ([`broker::KEYS`]); the file and the options of a start, DescribeConfigs, CreateTopics
+//! One table each for topics ([`topic::KEYS`]), groups ([`group::KEYS`]) and the broker ([`broker::KEYS`]); the file and the options of a start, DescribeConfigs, CreateTopics
 //! and AlterConfigs all read them.
 
 pub mod broker;
 mod dynamic;
+pub mod group;
 pub mod listener;
 pub mod properties;
 pub mod topic;
+pub(crate) mod without_effect;
 
 pub use dynamic::{Dynamic, Settings};
 

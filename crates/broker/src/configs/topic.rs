@@ -106,6 +106,8 @@ pub enum Source {
     Broker,
     /// The table's.
     Default,
+    /// The group's own.
+    Group,
 }
 
 impl Source {
@@ -117,6 +119,7 @@ impl Source {
             Source::DynamicDefault => 3,
             Source::Broker => 4,
             Source::Default => 5,
+            Source::Group => 8,
         }
     }
 }

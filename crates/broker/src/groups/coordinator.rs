@@ -7,14 +7,16 @@ mod consumer;
 
 use std::collections::{BTreeMap, HashMap, btree_map};
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_log::{Append, Log, LogError};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::configs::GroupConfigs;
 use super::consumer::group::ConsumerGroup;
-use super::exchange::{Effect, GroupError, GroupState, Join, JoinAnswer, JoinRefused, Sync, SyncAnswer, Ticket};
+use super::exchange::{Effect, GroupError, GroupState, Join, JoinAnswer, JoinRefused, Rules, Sync, SyncAnswer, Ticket};
 use super::group::{Group, Member};
 pub use consumer::{ConsumerGroupDescription, ConsumerMemberDescription, by_name};
 
@@ -30,6 +32,8 @@ const TEXT_BYTES_MAX: usize = 16 << 10;
 const MEMBER_ID_PREFIX_MAX: usize = 249;
 /// The ticker sleeps at least so long, so that many groups with near deadlines do not keep it busy.
 const TICK_MS: i64 = 10;
+/// How long a removal waits for appends of its group that are on their way.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// An offset to be committed.
 #[derive(Debug, Clone)]
@@ -162,15 +166,18 @@ struct Inner {
 #[derive(Debug)]
 pub struct Coordinator {
     pub(super) config: Arc<BrokerConfig>,
+    configs: Arc<GroupConfigs>,
     log: InternalLog,
     inner: Mutex<Inner>,
     started: Instant,
     wake: Notify,
+    /// Told when an append has come to its end.
+    landed: Notify,
 }
 
 impl Coordinator {
     /// Reads groups and offsets. Blocks.
-    pub(crate) fn open(log: &Log, config: Arc<BrokerConfig>) -> Result<Self, BrokerError> {
+    pub(crate) fn open(log: &Log, config: Arc<BrokerConfig>, configs: Arc<GroupConfigs>) -> Result<Self, BrokerError> {
         let log = InternalLog::open(log, OFFSETS_TOPIC, config.internal_log_bytes_max)?;
         let mut groups: HashMap<String, Held> = HashMap::new();
         let now_ms = config.clock.now_ms();
@@ -204,7 +211,7 @@ impl Coordinator {
                     let held = groups.entry(group.clone()).or_insert_with(|| Held::new(&group, now_ms));
                     if held.consumer.is_some() || value.is_some() {
                         let consumer = held.consumer.get_or_insert_with(|| ConsumerGroup::new(&group, 0));
-                        let expires_ms = i64::from(config.group_consumer_session_timeout_ms);
+                        let expires_ms = i64::from(configs.session_timeout_ms(&group));
                         consumer.restore_member(&member, value, expires_ms);
                     }
                 }
@@ -224,7 +231,20 @@ impl Coordinator {
             next_ticket: 1,
             ..Inner::default()
         };
-        Ok(Coordinator { config, log, inner: Mutex::new(inner), started: Instant::now(), wake: Notify::new() })
+        Ok(Coordinator {
+            config,
+            configs,
+            log,
+            inner: Mutex::new(inner),
+            started: Instant::now(),
+            wake: Notify::new(),
+            landed: Notify::new(),
+        })
+    }
+
+    /// What groups have configured of their own.
+    pub fn configs(&self) -> &Arc<GroupConfigs> {
+        &self.configs
     }
 
     fn now_ms(&self) -> i64 {
@@ -263,9 +283,12 @@ impl Coordinator {
                 return refuse(GroupError::InconsistentProtocol, &member_id);
             }
             inner.groups.entry(group_id.to_string()).or_insert_with(|| Held::new(group_id, now_ms));
-            let size_max = self.config.group_max_size;
+            let rules = Rules {
+                size_max: self.config.group_max_size,
+                initial_delay_ms: i64::from(self.config.group_initial_rebalance_delay_ms),
+            };
             self.with_group(&mut inner, group_id, |group, now_ms, effects| {
-                group.join(now_ms, ticket, join, size_max, effects);
+                group.join(now_ms, ticket, join, rules, effects);
             });
             inner.forget_if_nothing(group_id);
             receiver
@@ -357,6 +380,17 @@ impl Coordinator {
         Some(out)
     }
 
+    /// Lets time pass for a group, if it is due: whoever asks about it is not told of members whose sessions are over.
+    fn pass(self: &Arc<Self>, inner: &mut Inner, group_id: &str) {
+        let now_ms = self.now_ms();
+        let due = inner.groups.get(group_id).and_then(Held::next_deadline_ms);
+        if due.is_some_and(|at_ms| at_ms <= now_ms) {
+            self.with_group(inner, group_id, |group, now_ms, effects| group.tick(now_ms, effects));
+            self.tick_consumer(inner, group_id, now_ms);
+            inner.forget_if_nothing(group_id);
+        }
+    }
+
     fn wake_at(&self, inner: &mut Inner, next_ms: Option<i64>) {
         if let Some(next_ms) = next_ms.filter(|next_ms| *next_ms < inner.wakes_ms) {
             inner.wakes_ms = next_ms;
@@ -387,7 +421,7 @@ impl Coordinator {
         inner: &mut Inner,
         group_id: &str,
         records: &[KeyValue],
-    ) -> impl Future<Output = Result<i64, LogError>> + Send + 'static {
+    ) -> impl Future<Output = Result<i64, LogError>> + Send + 'static + use<> {
         inner.in_flight += 1;
         if let Some(held) = inner.groups.get_mut(group_id) {
             held.in_flight += 1;
@@ -400,6 +434,7 @@ impl Coordinator {
         if let Some(held) = inner.groups.get_mut(group_id) {
             held.in_flight = held.in_flight.saturating_sub(1);
         }
+        self.landed.notify_waiters();
     }
 
     /// Commits offsets: durable and visible when it resolves.
@@ -561,26 +596,25 @@ impl Coordinator {
     }
 
     /// A group with its members.
-    pub fn describe(&self, group_id: &str) -> Option<GroupDescription> {
-        self.inner.lock().groups.get(group_id).map(|held| describe(held, true))
+    pub fn describe(self: &Arc<Self>, group_id: &str) -> Option<GroupDescription> {
+        let mut inner = self.inner.lock();
+        self.pass(&mut inner, group_id);
+        inner.groups.get(group_id).map(|held| describe(held, true))
     }
 
     /// Removes a group and its offsets. Durable when it resolves.
     pub async fn delete(self: &Arc<Self>, group_id: &str) -> Result<(), CommitError> {
-        let written = {
-            let mut inner = self.inner.lock();
-            let Some(held) = inner.groups.get_mut(group_id) else {
-                return Err(GroupError::GroupIdNotFound.into());
-            };
-            if held.in_flight > 0 {
+        let deadline = Instant::now() + SETTLE_MAX;
+        let written = loop {
+            let landed = self.landed.notified();
+            tokio::pin!(landed);
+            landed.as_mut().enable();
+            if let Some(written) = self.begin_delete(group_id)? {
+                break written;
+            }
+            if tokio::time::timeout_at(deadline, landed).await.is_err() {
                 return Err(GroupError::CoordinatorNotAvailable.into());
             }
-            if !held.is_vacant() {
-                return Err(GroupError::NonEmptyGroup.into());
-            }
-            held.group.remove()?;
-            let records = removal(group_id, held);
-            self.append(&mut inner, group_id, &records)
         };
         let (this, group_id) = (self.clone(), group_id.to_string());
         to_the_end(async move {
@@ -603,6 +637,25 @@ impl Coordinator {
         .await
     }
 
+    /// Nothing: records of the group are on their way, which the removal has to stand behind.
+    fn begin_delete(
+        self: &Arc<Self>,
+        group_id: &str,
+    ) -> Result<Option<impl Future<Output = Result<i64, LogError>> + Send + 'static + use<>>, GroupError> {
+        let mut inner = self.inner.lock();
+        self.pass(&mut inner, group_id);
+        let held = inner.groups.get_mut(group_id).ok_or(GroupError::GroupIdNotFound)?;
+        if !held.is_vacant() {
+            return Err(GroupError::NonEmptyGroup);
+        }
+        if held.in_flight > 0 {
+            return Ok(None);
+        }
+        held.group.remove()?;
+        let records = removal(group_id, held);
+        Ok(Some(self.append(&mut inner, group_id, &records)))
+    }
+
     /// Forgets committed offsets, if no member of the group reads the topic. Gives an answer for each.
     pub async fn delete_offsets(
         self: &Arc<Self>,
@@ -611,6 +664,7 @@ impl Coordinator {
     ) -> Result<Vec<Result<(), GroupError>>, CommitError> {
         let (written, answers) = {
             let mut inner = self.inner.lock();
+            self.pass(&mut inner, group_id);
             let Some(held) = inner.groups.get(group_id) else {
                 return Err(GroupError::GroupIdNotFound.into());
             };
@@ -765,9 +819,7 @@ impl Coordinator {
                     .map(|(id, _)| id.clone())
                     .collect();
                 for id in due {
-                    self.with_group(&mut inner, &id, |group, now_ms, effects| group.tick(now_ms, effects));
-                    self.tick_consumer(&mut inner, &id, now_ms);
-                    inner.forget_if_nothing(&id);
+                    self.pass(&mut inner, &id);
                 }
                 let next_ms = inner.groups.values().filter_map(Held::next_deadline_ms).min();
                 inner.wakes_ms = next_ms.unwrap_or(i64::MAX);
@@ -775,7 +827,7 @@ impl Coordinator {
             };
             match sleep_ms {
                 Some(ms) => {
-                    let sleep = tokio::time::sleep(std::time::Duration::from_millis(ms));
+                    let sleep = tokio::time::sleep(Duration::from_millis(ms));
                     tokio::select! { () = sleep => {} () = self.wake.notified() => {} }
                 }
                 None => self.wake.notified().await,

@@ -100,6 +100,15 @@ impl GroupState {
     }
 }
 
+/// What holds for all groups.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// `group.max.size`: most members.
+    pub size_max: usize,
+    /// `group.initial.rebalance.delay.ms`: how long the first rebalance of a group in which nobody is waits for more members.
+    pub initial_delay_ms: i64,
+}
+
 /// A request to join.
 #[derive(Debug, Clone, Default)]
 pub struct Join {

@@ -2,13 +2,14 @@
 //!
 //! Nothing here waits, writes or looks at a clock. A call takes the time it is (`now_ms`, any steady clock) and pushes [`Effect`]s: answers to
 //! requests that were parked under a [`Ticket`], and a record to be made durable, whose outcome comes back by [`Group::persisted`].
-//! The rules are those of Kafka's group coordinator (KIP-62, KIP-345 static members, KIP-394 known member ids, KIP-814).
+//! The rules are those of Kafka's group coordinator (KIP-62, KIP-134 delayed first rebalance, KIP-345 static
+//! members, KIP-394 known member ids, KIP-814).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::exchange::{Effect, GroupError, GroupState, Join, JoinRefused, Joined, Sync, Synced, Ticket};
+use super::exchange::{Effect, GroupError, GroupState, Join, JoinRefused, Joined, Rules, Sync, Synced, Ticket};
 use super::record::{GroupRecord, MemberRecord};
 
 /// How long a member that joined a running rebalance may stay silent, as its client cannot send heartbeats before the join is answered.
@@ -51,6 +52,17 @@ impl Member {
     }
 }
 
+/// Members that start together are to share the first assignment (KIP-134).
+#[derive(Debug)]
+struct Gathering {
+    /// How long it waits for one more.
+    delay_ms: i64,
+    /// However many come, it ends then.
+    ends_ms: i64,
+    /// Somebody came since the wait was last begun.
+    has_newcomer: bool,
+}
+
 /// A consumer group.
 #[derive(Debug)]
 pub struct Group {
@@ -70,6 +82,8 @@ pub struct Group {
     pending_sync: BTreeSet<String>,
     /// When the phase of the rebalance that runs ends, whoever is missing.
     phase_ends_ms: Option<i64>,
+    /// The first rebalance of a group in which nobody was, as long as it waits for more members.
+    gathering: Option<Gathering>,
     /// The leader's assignment while its record is being written.
     assigning: bool,
 }
@@ -89,6 +103,7 @@ impl Group {
             pending: BTreeMap::new(),
             pending_sync: BTreeSet::new(),
             phase_ends_ms: None,
+            gathering: None,
             assigning: false,
         }
     }
@@ -129,7 +144,7 @@ impl Group {
     }
 
     /// A member asks to join. Answered by [`Effect::Joined`] under `ticket`, now or later.
-    pub fn join(&mut self, now_ms: i64, ticket: Ticket, join: Join, max_size: usize, effects: &mut Vec<Effect>) {
+    pub fn join(&mut self, now_ms: i64, ticket: Ticket, join: Join, rules: Rules, effects: &mut Vec<Effect>) {
         let refuse = |error, member_id: &str, effects: &mut Vec<Effect>| {
             effects.push(Effect::Joined(ticket, Err(JoinRefused { error, member_id: member_id.to_string() })));
         };
@@ -137,7 +152,7 @@ impl Group {
             return refuse(GroupError::CoordinatorNotAvailable, &join.member_id, effects);
         }
         let has_place = self.members.contains_key(&join.member_id) || self.pending.contains_key(&join.member_id);
-        if !has_place && self.members.len() + self.pending.len() >= max_size {
+        if !has_place && self.members.len() + self.pending.len() >= rules.size_max {
             return refuse(GroupError::MaxSizeReached, &join.member_id, effects);
         }
         if !self.supports(&join) {
@@ -153,12 +168,12 @@ impl Group {
                     self.pending.insert(member_id.clone(), now_ms + i64::from(join.session_timeout_ms));
                     refuse(GroupError::MemberIdRequired, &member_id, effects);
                 }
-                _ => self.add_member(now_ms, ticket, member_id, join, effects),
+                _ => self.add_member(now_ms, ticket, member_id, join, rules, effects),
             }
             return;
         }
         if self.pending.contains_key(&join.member_id) {
-            return self.add_member(now_ms, ticket, join.member_id.clone(), join, effects);
+            return self.add_member(now_ms, ticket, join.member_id.clone(), join, rules, effects);
         }
         if let Err(error) = self.check_member(&join.member_id, join.instance_id.as_deref()) {
             return refuse(error, &join.member_id, effects);
@@ -372,7 +387,7 @@ impl Group {
         if self.phase_ends_ms.is_some_and(|ends_ms| ends_ms <= now_ms) {
             self.phase_ends_ms = None;
             match self.state {
-                GroupState::PreparingRebalance => self.complete_join(now_ms, effects),
+                GroupState::PreparingRebalance => self.end_gathering(now_ms, effects),
                 GroupState::CompletingRebalance | GroupState::Stable => self.expire_pending_sync(now_ms, effects),
                 GroupState::Empty | GroupState::Dead => {}
             }
@@ -492,8 +507,23 @@ impl Group {
         }
     }
 
-    fn add_member(&mut self, now_ms: i64, ticket: Ticket, id: String, join: Join, effects: &mut Vec<Effect>) {
+    fn add_member(
+        &mut self,
+        now_ms: i64,
+        ticket: Ticket,
+        id: String,
+        join: Join,
+        rules: Rules,
+        effects: &mut Vec<Effect>,
+    ) {
         self.pending.remove(&id);
+        if let Some(gathering) = &mut self.gathering {
+            gathering.has_newcomer = true;
+        } else if self.state == GroupState::Empty && rules.initial_delay_ms > 0 {
+            let delay_ms = rules.initial_delay_ms;
+            let ends_ms = now_ms + delay_ms.max(i64::from(join.rebalance_timeout_ms));
+            self.gathering = Some(Gathering { delay_ms, ends_ms, has_newcomer: false });
+        }
         if self.members.is_empty() {
             self.protocol_type = Some(join.protocol_type.clone());
         }
@@ -608,9 +638,24 @@ impl Group {
             self.assigning = false;
             self.pending_sync.clear();
             self.state = GroupState::PreparingRebalance;
-            self.phase_ends_ms = Some(now_ms + self.rebalance_timeout_ms());
+            let wait_ms = self.gathering.as_ref().map_or_else(|| self.rebalance_timeout_ms(), |it| it.delay_ms);
+            self.phase_ends_ms = Some(now_ms + wait_ms);
         }
         self.try_complete_join(now_ms, effects);
+    }
+
+    /// The wait for more members is over, or goes on for who may yet come.
+    fn end_gathering(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
+        match &mut self.gathering {
+            Some(gathering) if gathering.has_newcomer && now_ms < gathering.ends_ms => {
+                gathering.has_newcomer = false;
+                self.phase_ends_ms = Some(gathering.ends_ms.min(now_ms + gathering.delay_ms));
+            }
+            _ => {
+                self.gathering = None;
+                self.complete_join(now_ms, effects);
+            }
+        }
     }
 
     fn cancel_syncs(&mut self, now_ms: i64, error: GroupError, effects: &mut Vec<Effect>) {
@@ -629,7 +674,7 @@ impl Group {
 
     fn try_complete_join(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
         let all_here = self.pending.is_empty() && self.members.values().all(|member| member.awaiting_join.is_some());
-        if self.state == GroupState::PreparingRebalance && all_here {
+        if self.state == GroupState::PreparingRebalance && self.gathering.is_none() && all_here {
             self.complete_join(now_ms, effects);
         }
     }

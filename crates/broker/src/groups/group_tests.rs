@@ -8,6 +8,7 @@ use super::group::*;
 /// A group, what it answered so far, and the time.
 struct Bench {
     group: Group,
+    rules: Rules,
     now_ms: i64,
     next_ticket: Ticket,
     joined: Vec<(Ticket, JoinAnswer)>,
@@ -19,7 +20,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let group = Group::new("g");
-        Bench { group, now_ms: 0, next_ticket: 0, joined: Vec::new(), synced: Vec::new(), durable: true }
+        let rules = Rules { size_max: 100, initial_delay_ms: 0 };
+        Bench { group, rules, now_ms: 0, next_ticket: 0, joined: Vec::new(), synced: Vec::new(), durable: true }
     }
 
     fn run(&mut self, mut effects: Vec<Effect>) {
@@ -54,7 +56,7 @@ impl Bench {
     fn send(&mut self, join: Join) -> Ticket {
         self.next_ticket += 1;
         let mut effects = Vec::new();
-        self.group.join(self.now_ms, self.next_ticket, join, 100, &mut effects);
+        self.group.join(self.now_ms, self.next_ticket, join, self.rules, &mut effects);
         self.run(effects);
         self.next_ticket
     }
@@ -153,6 +155,53 @@ fn a_lone_member_leads_at_once_and_gets_what_it_assigned() {
     let sync = bench.sync(&joined, &[(&joined.member_id, "p0")]);
     assert_eq!(bench.part(sync), "p0");
     assert_eq!(bench.group.state(), GroupState::Stable);
+}
+
+#[test]
+fn members_that_start_together_share_the_first_assignment_after_a_delay() {
+    let mut bench = Bench::new();
+    bench.rules.initial_delay_ms = 3_000;
+    let first = bench.join("");
+    bench.pass(2_900);
+    let second = bench.join("");
+    assert_eq!((bench.answer(first), bench.answer(second)), (None, None), "it waits");
+    bench.pass(2_900);
+    assert_eq!(bench.answer(first), None, "it waits longer, for one came");
+    bench.pass(300);
+    let (one, other) = (bench.joined(first), bench.joined(second));
+    assert_eq!((one.generation, other.generation, one.members.len()), (1, 1, 2));
+    // A rebalance of a group that has members waits for them only.
+    let third = bench.join("");
+    let first = bench.join(&one.member_id);
+    bench.join(&other.member_id);
+    assert_eq!((bench.joined(first).generation, bench.joined(third).generation), (2, 2));
+}
+
+#[test]
+fn the_first_rebalance_does_not_wait_longer_than_the_rebalance_time_out() {
+    let mut bench = Bench::new();
+    bench.rules.initial_delay_ms = 3_000;
+    let tickets: Vec<Ticket> = (0..15)
+        .map(|_| {
+            let ticket = bench.send(Join { rebalance_timeout_ms: 10_000, ..bench.request("", "t") });
+            bench.pass(1_000);
+            ticket
+        })
+        .collect();
+    let answered: Vec<usize> = (0..15).filter(|number| bench.answer(tickets[*number]).is_some()).collect();
+    assert_eq!(answered, (0..10).collect::<Vec<_>>(), "the first ten seconds");
+}
+
+#[test]
+fn who_leaves_while_the_first_rebalance_waits_leaves_an_empty_group() {
+    let mut bench = Bench::new();
+    bench.rules.initial_delay_ms = 3_000;
+    let ticket = bench.join("");
+    let id = bench.group.members().next().expect("it is there").id.clone();
+    bench.leave(&id);
+    assert_eq!(bench.refusal(ticket), GroupError::UnknownMemberId);
+    bench.pass(3_000);
+    assert_eq!((bench.group.state(), bench.group.next_deadline_ms()), (GroupState::Empty, None));
 }
 
 #[test]
@@ -415,7 +464,8 @@ fn a_full_group_takes_nobody() {
     let mut bench = Bench::new();
     bench.two();
     let mut effects = Vec::new();
-    bench.group.join(0, 99, bench.request("", "t"), 2, &mut effects);
+    let rules = Rules { size_max: 2, ..bench.rules };
+    bench.group.join(0, 99, bench.request("", "t"), rules, &mut effects);
     bench.run(effects);
     assert_eq!(bench.refusal(99), GroupError::MaxSizeReached);
 }
@@ -426,6 +476,7 @@ fn no_request_is_lost_in_a_thousand_random_histories() {
     for seed in 0..1_000 {
         let mut chance = fastrand::Rng::with_seed(seed);
         let mut bench = Bench::new();
+        bench.rules.initial_delay_ms = [0, 3_000][(seed % 2) as usize];
         let mut known: Vec<Joined> = Vec::new();
         let mut asked = 0;
         for _ in 0..60 {

@@ -1,5 +1,6 @@
 //! Consumer groups: the classic protocol, the new one (KIP-848), and committed offsets.
 
+pub mod configs;
 pub mod consumer;
 pub mod coordinator;
 pub mod exchange;

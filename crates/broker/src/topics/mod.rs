@@ -43,7 +43,7 @@ pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 const OWN_TOPICS: [&str; 3] = [METADATA_TOPIC, OFFSETS_TOPIC, TRANSACTIONS_TOPIC];
 
 /// What keys of other parts begin with. The topics only keep such records and give them out again, as they are.
-pub(crate) const FACTS: &[&str] = &[crate::security::FACTS, crate::quotas::FACTS];
+pub(crate) const FACTS: &[&str] = &[crate::security::FACTS, crate::quotas::FACTS, crate::groups::configs::FACTS];
 
 const TOPIC_KEY: &str = "topic/";
 const PRODUCER_IDS_KEY: &str = "producer-ids";

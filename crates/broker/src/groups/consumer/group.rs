@@ -22,13 +22,11 @@ pub const LEAVE_STATIC_EPOCH: i32 = -2;
 /// Memory that a compiled pattern may take.
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
-/// What holds for all groups (`group.consumer.…`).
+/// What holds for the group: its own configuration before the broker's (`group.consumer.…`).
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// Silence after which a member is removed.
     pub session_timeout_ms: i32,
-    /// How often members are told to show themselves.
-    pub heartbeat_interval_ms: i32,
     /// Most members.
     pub size_max: usize,
     /// Assignors, the default first.

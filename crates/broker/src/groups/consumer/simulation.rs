@@ -41,12 +41,7 @@ impl Catalog for Topics {
 }
 
 fn rules() -> Rules {
-    Rules {
-        session_timeout_ms: SESSION_MS,
-        heartbeat_interval_ms: BEAT_MS as i32,
-        size_max: 100,
-        assignors: vec![Assignor::Uniform, Assignor::Range],
-    }
+    Rules { session_timeout_ms: SESSION_MS, size_max: 100, assignors: vec![Assignor::Uniform, Assignor::Range] }
 }
 
 /// A consumer: it does what it is told, with the delay of a heartbeat.

@@ -42,10 +42,9 @@ fn refuse<T>(error: GroupError, words: impl Into<String>) -> Result<T, Refused> 
 }
 
 impl Coordinator {
-    fn rules(&self) -> Rules {
+    fn rules(&self, group_id: &str) -> Rules {
         Rules {
-            session_timeout_ms: self.config.group_consumer_session_timeout_ms,
-            heartbeat_interval_ms: self.config.group_consumer_heartbeat_interval_ms,
+            session_timeout_ms: self.configs.session_timeout_ms(group_id),
             size_max: self.config.group_consumer_max_size,
             assignors: self.config.group_consumer_assignors.clone(),
         }
@@ -75,7 +74,7 @@ impl Coordinator {
                 beat.member_id = uuid(&mut inner.chance).to_string();
             }
             let member_id = beat.member_id.clone();
-            let (now_ms, rules) = (self.now_ms(), self.rules());
+            let (now_ms, rules) = (self.now_ms(), self.rules(group_id));
             let mut records = Vec::new();
             let answer = inner
                 .groups
@@ -196,7 +195,7 @@ impl Coordinator {
         };
         let beat = Beat { member_id, epoch: LEAVE_EPOCH, ..Beat::default() };
         let mut records = Vec::new();
-        let (rules, now_ms) = (self.rules(), self.now_ms());
+        let (rules, now_ms) = (self.rules(group_id), self.now_ms());
         group.beat(now_ms, &rules, &Nothing, beat, &mut records).map_err(|refused| refused.error)?;
         drop(self.write(inner, group_id, &records));
         Ok(())
@@ -219,16 +218,11 @@ impl Coordinator {
             state: group.state(),
             epoch: group.epoch(),
             target_epoch: group.target_epoch(),
-            assignor: group.assignor(&self.rules()).name(),
+            assignor: group.assignor(&self.rules(group_id)).name(),
             members: members
                 .map(|(id, member)| ConsumerMemberDescription { id: id.clone(), kept: member.kept.clone() })
                 .collect(),
         })
-    }
-
-    /// How long members are told to wait between heartbeats.
-    pub fn consumer_heartbeat_interval_ms(&self) -> i32 {
-        self.config.group_consumer_heartbeat_interval_ms
     }
 }
 
