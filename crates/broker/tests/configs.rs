@@ -238,11 +238,17 @@ async fn what_a_group_cannot_have_is_refused_with_kafkas_codes() {
         resource_name: name.into(),
         configs: changes.to_vec(),
     };
-    let null =
-        IncrementalAlterConfigsRequest { resources: vec![resource("g", &[change.clone()])], validate_only: false };
+    let null = IncrementalAlterConfigsRequest {
+        resources: vec![resource("g", std::slice::from_ref(&change))],
+        validate_only: false,
+    };
     assert_eq!(client.call(1, null).await.responses[0].error_code, ErrorCode::InvalidRequest);
     let change = AlterableConfig { value: Some("50000".into()), ..change };
-    let resources = vec![resource("h", &[change.clone()]), resource("h", &[change.clone()]), resource("i", &[change])];
+    let resources = vec![
+        resource("h", std::slice::from_ref(&change)),
+        resource("h", std::slice::from_ref(&change)),
+        resource("i", &[change]),
+    ];
     let twice = IncrementalAlterConfigsRequest { resources, validate_only: true };
     let codes: Vec<_> = client.call(1, twice).await.responses.iter().map(|one| one.error_code).collect();
     assert_eq!(codes, [ErrorCode::InvalidRequest, ErrorCode::InvalidRequest, ErrorCode::None]);
