@@ -14,9 +14,8 @@ const HOW: &str =
 /// `docs/apis.md` as it has to be.
 fn apis() -> String {
     let mut text = format!(
-        "# Kafka APIs\n\nWhat ApiVersions advertises, as Apache Kafka 4.3 does; every version of every API here is held against a real one by the \
-         tests. A request of any other key or version closes its connection, as in Kafka, with a line in the log; ApiVersions itself falls back \
-         to version 0.\n\n{HOW}\n\n| API | key | versions |\n| --- | --- | --- |\n"
+        "# Kafka APIs\n\nWhat ApiVersions advertises, in the versions of Apache Kafka 4.3. A request of any other key or version \
+         closes its connection, as in Kafka, with a line in the log; ApiVersions itself falls back to version 0.\n\n{HOW}\n\n| API | key | versions |\n| --- | --- | --- |\n"
     );
     for api in TABLE {
         let versions = match api.min == api.max {

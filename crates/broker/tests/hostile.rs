@@ -12,6 +12,7 @@ use millstream_protocol::records::{BatchBuilder, Codec};
 use millstream_protocol::{ApiKey, ErrorCode, decode_response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// Sends bytes and gives what came back until the broker hung up.
@@ -89,8 +90,12 @@ async fn api_versions_of_the_future_are_answered_in_version_0() {
     server.stop().await;
 }
 
+/// Held by whoever takes much memory and by whoever measures it: the tests of this file share a process.
+static MEMORY: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_frame_takes_no_more_memory_than_its_bytes() {
+    let _alone = MEMORY.lock().await;
     let dir = tempfile::tempdir().expect("a folder");
     let server = Server::start(dir.path()).await;
     let before = resident_bytes();
@@ -205,6 +210,7 @@ fn bomb(codec: Codec, bytes: usize) -> Bytes {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_unpacks_to_very_much_is_refused_before_it_takes_the_memory() {
+    let _alone = MEMORY.lock().await;
     let dir = tempfile::tempdir().expect("a folder");
     let server = Server::start(dir.path()).await;
     let mut client = server.connect().await;
@@ -224,6 +230,7 @@ async fn what_unpacks_to_very_much_is_refused_before_it_takes_the_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_requests_share_their_memory_and_small_ones_go_on() {
+    let _alone = MEMORY.lock().await;
     let dir = tempfile::tempdir().expect("a folder");
     let server = Server::start_with(dir.path(), settings(&["queued.max.request.bytes=1000000"])).await;
     let mut small = server.connect().await;
