@@ -6,7 +6,7 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::alter_client_quotas::{AlteredEntryData, EntityData, EntryData};
 use millstream_protocol::messages::{AlterClientQuotasRequest, AlterClientQuotasResponse};
 
-use super::{Access, Api, Context, words};
+use super::{Access, Api, Context, repeated, words};
 use crate::BrokerError;
 use crate::quotas::{Change, Entity, Quota};
 use crate::security::acl::{Operation, Resource};
@@ -38,15 +38,13 @@ impl Api for AlterClientQuotas {
                 (names, change(entry))
             })
             .collect();
-        let mut times: BTreeMap<Entity, usize> = BTreeMap::new();
-        for (entity, _) in checked.iter().filter_map(|(_, change)| change.as_ref().ok()) {
-            *times.entry(entity.clone()).or_default() += 1;
-        }
+        let named = checked.iter().filter_map(|(_, change)| change.as_ref().ok());
+        let repeated = repeated(named.map(|(entity, _)| entity.clone()));
         let mut changes = Vec::new();
         let mut entries = Vec::new();
         for (entity, change) in checked {
             let refusal = match change {
-                Ok((entity, _)) if times[&entity] > 1 => Some(duplicate(&entity)),
+                Ok((entity, _)) if repeated.contains(&entity) => Some(duplicate(&entity)),
                 Ok(change) => {
                     changes.push(change);
                     None

@@ -6,7 +6,7 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfigs, CreatableTopicResult};
 use millstream_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
-use super::{Access, Api, Context, Mutations, words};
+use super::{Access, Api, Context, Mutations, repeated, words};
 use crate::BrokerError;
 use crate::security::acl::{Operation, Resource};
 use crate::topics::name;
@@ -22,16 +22,12 @@ impl Api for CreateTopics {
     const ACCESS: Access<CreateTopicsRequest> = Access::Each;
 
     async fn handle(context: Context, request: CreateTopicsRequest) -> CreateTopicsResponse {
-        let mut times: BTreeMap<String, usize> = BTreeMap::new();
-        for topic in &request.topics {
-            *times.entry(topic.name.clone()).or_default() += 1;
-        }
+        let repeated = repeated(request.topics.iter().map(|topic| topic.name.clone()));
         let mut mutations = Mutations::new(&context, STRICT_SINCE);
         let mut topics = Vec::new();
         for topic in request.topics {
             let name = topic.name.clone();
-            let is_repeated = times.get(&name).is_some_and(|times| *times > 1);
-            let result = match is_repeated {
+            let result = match repeated.contains(&name) {
                 true => {
                     Err(BrokerError::InvalidRequest(format!("topic {name:?} stands more than once in the request")))
                 }

@@ -1,6 +1,6 @@
 //! IncrementalAlterConfigs: sets, removes, and adds to or takes from lists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::incremental_alter_configs::{
@@ -10,7 +10,7 @@ use millstream_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalA
 use uuid::Uuid;
 
 use super::describe_configs::{BROKER, GROUP, TOPIC};
-use super::{Access, Api, Context, words};
+use super::{Access, Api, Context, repeated, words};
 use crate::configs::{Kind, Settings, broker, group, topic};
 use crate::security::acl::{self, Operation};
 use crate::{BrokerConfig, BrokerError, topics::name};
@@ -29,24 +29,22 @@ impl Api for IncrementalAlterConfigs {
 
     async fn handle(context: Context, request: IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
         let mut responses = Vec::new();
-        let mut times: BTreeMap<(i8, String), usize> = BTreeMap::new();
-        for resource in &request.resources {
-            *times.entry((resource.resource_type, resource.resource_name.clone())).or_default() += 1;
-        }
+        let named = |resource: &AlterConfigsResource| (resource.resource_type, resource.resource_name.clone());
+        let repeated = repeated(request.resources.iter().map(named));
         for resource in request.resources {
             let mut response = AlterConfigsResourceResponse {
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name.clone(),
                 ..AlterConfigsResourceResponse::default()
             };
-            let is_single = times[&(resource.resource_type, resource.resource_name.clone())] == 1;
+            let is_repeated = repeated.contains(&named(&resource));
             let AlterConfigsResource { resource_type, resource_name, configs } = resource;
             let change = move |resource, own: &Settings| apply(resource, own, configs);
-            let changed = match is_single {
-                true => change_settings(&context, resource_type, &resource_name, request.validate_only, change).await,
-                false => {
+            let changed = match is_repeated {
+                true => {
                     Err(BrokerError::InvalidRequest(format!("{resource_name} stands more than once in the request")))
                 }
+                false => change_settings(&context, resource_type, &resource_name, request.validate_only, change).await,
             };
             if let Err(error) = changed {
                 response.error_code = error.code();

@@ -52,6 +52,7 @@ mod txn_offset_commit;
 mod update_features;
 mod write_txn_markers;
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -432,6 +433,12 @@ pub(crate) mod operations {
 /// Holds a client's idea of the leader epoch against ours.
 pub(crate) fn check_leader_epoch(current: i32) -> Result<(), ErrorCode> {
     if current > LEADER_EPOCH { Err(ErrorCode::UnknownLeaderEpoch) } else { Ok(()) }
+}
+
+/// What a request names more than once: each of it is refused.
+pub(crate) fn repeated<K: Ord + Clone>(named: impl IntoIterator<Item = K>) -> BTreeSet<K> {
+    let mut seen = BTreeSet::new();
+    named.into_iter().filter(|one| !seen.insert(one.clone())).collect()
 }
 
 /// An error's words for a client, of a length that every version can carry.
