@@ -4,7 +4,7 @@ export CARGO_BUILD_JOBS ?= 2
 VENV := .venv
 PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 
-.PHONY: build test quick lint unit integration tools soak bench bench-broker web clean-data
+.PHONY: build test quick lint unit integration tools integration-peers integration-here soak bench bench-broker web
 
 build:            ## the binary: target/release/millstream
 	cargo build --release
@@ -24,8 +24,17 @@ lint:             ## formatting and clippy, warnings denied
 unit:             ## the crates' own tests, golden pipelines among them
 	cargo test --release --workspace
 
-integration: tools   ## real clients, real peers, kill -9, the page in a browser
-	$(PYTEST) tests -ra
+# The files whose tests wait longest for a peer or a kill; they run beside all the others.
+PEERS := $(addprefix tests/test_,suites.py kafka.py crash.py spark.py examples.py)
+
+integration: tools   ## real clients, real peers, kill -9, the page in a browser: two lanes side by side
+	$(MAKE) -j2 --output-sync=target integration-peers integration-here
+
+integration-peers:
+	$(PYTEST) $(PEERS) -ra
+
+integration-here:
+	$(PYTEST) tests -ra $(addprefix --ignore ,$(PEERS))
 
 tools: $(VENV)/.complete   ## installs what the tests need; says so where it cannot
 	@tests/tools
