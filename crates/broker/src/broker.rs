@@ -49,6 +49,13 @@ impl Broker {
     /// # Errors
     /// What the log says, or a record of the internal topics that is damaged.
     pub fn open(log: Log, config: BrokerConfig) -> Result<Arc<Self>, BrokerError> {
+        let broker = Broker::assemble(log, config)?;
+        broker.start();
+        Ok(broker)
+    }
+
+    /// As [`Broker::open`], but nothing goes on by itself.
+    pub(crate) fn assemble(log: Log, config: BrokerConfig) -> Result<Arc<Self>, BrokerError> {
         for (name, value) in &config.settings {
             crate::configs::broker::check(name, value).map_err(BrokerError::InvalidConfig)?;
         }
@@ -68,7 +75,7 @@ impl Broker {
         let requests = Requests::default();
         let request_memory = RequestMemory::new(config.queued_request_bytes_max);
         let stop = watch::Sender::new(false);
-        let broker = Arc::new(Broker {
+        Ok(Arc::new(Broker {
             log,
             config,
             topics,
@@ -82,24 +89,26 @@ impl Broker {
             security,
             quotas,
             stop,
-        });
-        let (groups, mut stopping) = (broker.groups.clone(), broker.stopping());
+        }))
+    }
+
+    fn start(self: &Arc<Self>) {
+        let (groups, mut stopping) = (self.groups.clone(), self.stopping());
         tokio::spawn(async move {
             tokio::select! { () = groups.run() => {} _ = stopping.wait_for(|stop| *stop) => {} }
         });
-        let (transactions, mut stopping) = (broker.transactions.clone(), broker.stopping());
+        let (transactions, mut stopping) = (self.transactions.clone(), self.stopping());
         tokio::spawn(async move {
             tokio::select! { () = transactions.run() => {} _ = stopping.wait_for(|stop| *stop) => {} }
         });
-        let (keeper, mut stopping) = (broker.clone(), broker.stopping());
+        let (keeper, mut stopping) = (self.clone(), self.stopping());
         tokio::spawn(async move {
             tokio::select! { () = keeper.keep() => {} _ = stopping.wait_for(|stop| *stop) => {} }
         });
-        let (compacting, mut stopping) = (broker.clone(), broker.stopping());
+        let (compacting, mut stopping) = (self.clone(), self.stopping());
         tokio::spawn(async move {
             tokio::select! { () = compacting.compact() => {} _ = stopping.wait_for(|stop| *stop) => {} }
         });
-        Ok(broker)
     }
 
     /// Retention of topics, expiry of offsets, and the internal topics written anew when they are large.

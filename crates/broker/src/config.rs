@@ -90,6 +90,8 @@ pub struct BrokerConfig {
     pub controller_quota_window_size_seconds: u32,
     /// The time in milliseconds since 1970.
     pub clock: Clock,
+    /// What groups count their time-outs by: a clock that only goes on.
+    pub steady_clock: Clock,
     /// Where chance comes from (member ids); a test gives a fixed one.
     pub seed: u64,
 }
@@ -135,6 +137,7 @@ impl Default for BrokerConfig {
             controller_quota_window_num: 11,
             controller_quota_window_size_seconds: 1,
             clock: Clock::system(),
+            steady_clock: Clock::steady(),
             seed: fastrand::u64(..),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::LogError;
 
@@ -59,7 +59,7 @@ impl fmt::Debug for LogOptions {
     }
 }
 
-/// Where the time comes from: the system's clock, or a test's.
+/// Where the time comes from: the system's clocks, or a test's.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 
@@ -69,12 +69,18 @@ impl Clock {
         Clock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
     }
 
+    /// A clock that only goes on, whatever is done to the system's; counts from now.
+    pub fn steady() -> Clock {
+        let began = Instant::now();
+        Clock::new(move || began.elapsed().as_millis() as i64)
+    }
+
     /// A clock of one's own; gives milliseconds since 1970.
     pub fn new(now_ms: impl Fn() -> i64 + Send + Sync + 'static) -> Clock {
         Clock(Arc::new(now_ms))
     }
 
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970, or since a steady clock began.
     pub fn now_ms(&self) -> i64 {
         (self.0)()
     }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use millstream_log::{Append, Log, LogError};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
 
 use super::configs::GroupConfigs;
 use super::consumer::group::ConsumerGroup;
@@ -151,7 +150,7 @@ impl Held {
 
 #[derive(Debug, Default)]
 struct Inner {
-    groups: HashMap<String, Held>,
+    groups: BTreeMap<String, Held>,
     joins: HashMap<Ticket, oneshot::Sender<JoinAnswer>>,
     syncs: HashMap<Ticket, oneshot::Sender<SyncAnswer>>,
     next_ticket: Ticket,
@@ -169,7 +168,6 @@ pub struct Coordinator {
     configs: Arc<GroupConfigs>,
     log: InternalLog,
     inner: Mutex<Inner>,
-    started: Instant,
     wake: Notify,
     /// Told when an append has come to its end.
     landed: Notify,
@@ -179,7 +177,7 @@ impl Coordinator {
     /// Reads groups and offsets. Blocks.
     pub(crate) fn open(log: &Log, config: Arc<BrokerConfig>, configs: Arc<GroupConfigs>) -> Result<Self, BrokerError> {
         let log = InternalLog::open(log, OFFSETS_TOPIC, config.internal_log_bytes_max)?;
-        let mut groups: HashMap<String, Held> = HashMap::new();
+        let mut groups: BTreeMap<String, Held> = BTreeMap::new();
         let now_ms = config.clock.now_ms();
         log.replay(|position, key, value| match Entry::decode(key, value) {
             Some(Entry::Offset { group, topic, partition, value }) => {
@@ -192,7 +190,7 @@ impl Coordinator {
             Some(Entry::Group { group, value: Some(record) }) => {
                 let held = groups.entry(group.clone()).or_insert_with(|| Held::new(&group, now_ms));
                 held.empty_since_ms = record.written_ms;
-                held.group = Group::restore(&group, record, 0);
+                held.group = Group::restore(&group, record, config.steady_clock.now_ms());
                 held.consumer = None;
             }
             Some(Entry::Group { group, value: None }) => drop(groups.remove(&group)),
@@ -211,7 +209,8 @@ impl Coordinator {
                     let held = groups.entry(group.clone()).or_insert_with(|| Held::new(&group, now_ms));
                     if held.consumer.is_some() || value.is_some() {
                         let consumer = held.consumer.get_or_insert_with(|| ConsumerGroup::new(&group, 0));
-                        let expires_ms = i64::from(configs.session_timeout_ms(&group));
+                        let session_ms = i64::from(configs.session_timeout_ms(&group));
+                        let expires_ms = config.steady_clock.now_ms() + session_ms;
                         consumer.restore_member(&member, value, expires_ms);
                     }
                 }
@@ -231,15 +230,7 @@ impl Coordinator {
             next_ticket: 1,
             ..Inner::default()
         };
-        Ok(Coordinator {
-            config,
-            configs,
-            log,
-            inner: Mutex::new(inner),
-            started: Instant::now(),
-            wake: Notify::new(),
-            landed: Notify::new(),
-        })
+        Ok(Coordinator { config, configs, log, inner: Mutex::new(inner), wake: Notify::new(), landed: Notify::new() })
     }
 
     /// What groups have configured of their own.
@@ -248,7 +239,7 @@ impl Coordinator {
     }
 
     fn now_ms(&self) -> i64 {
-        self.started.elapsed().as_millis() as i64
+        self.config.steady_clock.now_ms()
     }
 
     /// A member joins; resolves when the group has an answer.
@@ -411,7 +402,7 @@ impl Coordinator {
             let mut inner = this.inner.lock();
             this.landed(&mut inner, &group_id);
             this.with_group(&mut inner, &group_id, |group, now_ms, effects| {
-                group.persisted(now_ms, record, result.is_ok(), effects);
+                group.persisted(now_ms, record, result.ok(), effects);
             });
         });
     }
@@ -604,7 +595,7 @@ impl Coordinator {
 
     /// Removes a group and its offsets. Durable when it resolves.
     pub async fn delete(self: &Arc<Self>, group_id: &str) -> Result<(), CommitError> {
-        let deadline = Instant::now() + SETTLE_MAX;
+        let deadline = tokio::time::Instant::now() + SETTLE_MAX;
         let written = loop {
             let landed = self.landed.notified();
             tokio::pin!(landed);
@@ -778,21 +769,7 @@ impl Coordinator {
             if !self.log.is_large() || inner.in_flight > 0 {
                 return Ok(());
             }
-            let mut records = Vec::new();
-            for (id, held) in &inner.groups {
-                if held.group.generation() > 0 {
-                    let mut record = held.group.record();
-                    record.written_ms = held.empty_since_ms;
-                    records.push(Entry::Group { group: id.clone(), value: Some(record) }.encode());
-                }
-                if let Some(consumer) = &held.consumer {
-                    records.extend(consumer.records().iter().map(Entry::encode));
-                }
-                records.extend(held.offsets.iter().map(|((topic, partition), committed)| {
-                    let (group, topic, partition) = (id.clone(), topic.clone(), *partition);
-                    Entry::Offset { group, topic, partition, value: Some(committed.value.clone()) }.encode()
-                }));
-            }
+            let records: Vec<KeyValue> = inner.whole().iter().map(Entry::encode).collect();
             self.append(&mut inner, "", &records)
         };
         let this = self.clone();
@@ -806,28 +783,36 @@ impl Coordinator {
         .await
     }
 
+    /// What is due for all groups; gives in how many milliseconds the next is, if nothing happens.
+    pub(crate) fn tick(self: &Arc<Self>) -> Option<i64> {
+        let mut inner = self.inner.lock();
+        let now_ms = self.now_ms();
+        let due: Vec<String> = inner
+            .groups
+            .iter()
+            .filter(|(_, held)| held.next_deadline_ms().is_some_and(|at_ms| at_ms <= now_ms))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in due {
+            self.pass(&mut inner, &id);
+        }
+        let next_ms = inner.groups.values().filter_map(Held::next_deadline_ms).min();
+        inner.wakes_ms = next_ms.unwrap_or(i64::MAX);
+        next_ms.map(|at_ms| at_ms - now_ms)
+    }
+
+    /// All that holds, as the records that would bring it back.
+    #[cfg(test)]
+    pub(crate) fn whole(&self) -> Vec<Entry> {
+        self.inner.lock().whole()
+    }
+
     /// Lets time pass for all groups, for as long as the broker lives.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
-            let sleep_ms = {
-                let mut inner = self.inner.lock();
-                let now_ms = self.now_ms();
-                let due: Vec<String> = inner
-                    .groups
-                    .iter()
-                    .filter(|(_, held)| held.next_deadline_ms().is_some_and(|at_ms| at_ms <= now_ms))
-                    .map(|(id, _)| id.clone())
-                    .collect();
-                for id in due {
-                    self.pass(&mut inner, &id);
-                }
-                let next_ms = inner.groups.values().filter_map(Held::next_deadline_ms).min();
-                inner.wakes_ms = next_ms.unwrap_or(i64::MAX);
-                next_ms.map(|at_ms| (at_ms - now_ms).max(TICK_MS) as u64)
-            };
-            match sleep_ms {
+            match self.tick() {
                 Some(ms) => {
-                    let sleep = tokio::time::sleep(Duration::from_millis(ms));
+                    let sleep = tokio::time::sleep(Duration::from_millis(ms.max(TICK_MS) as u64));
                     tokio::select! { () = sleep => {} () = self.wake.notified() => {} }
                 }
                 None => self.wake.notified().await,
@@ -837,6 +822,24 @@ impl Coordinator {
 }
 
 impl Inner {
+    /// All that holds, as records.
+    fn whole(&self) -> Vec<Entry> {
+        let mut records = Vec::new();
+        for (id, held) in &self.groups {
+            if let Some(record) = held.group.kept() {
+                records.push(Entry::Group { group: id.clone(), value: Some(record.clone()) });
+            }
+            if let Some(consumer) = &held.consumer {
+                records.extend(consumer.records());
+            }
+            records.extend(held.offsets.iter().map(|((topic, partition), committed)| {
+                let (group, topic, partition) = (id.clone(), topic.clone(), *partition);
+                Entry::Offset { group, topic, partition, value: Some(committed.value.clone()) }
+            }));
+        }
+        records
+    }
+
     fn take_ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
         self.next_ticket

@@ -36,6 +36,8 @@ pub struct Member {
     pub assignment: Bytes,
     awaiting_join: Option<Ticket>,
     awaiting_sync: Option<Ticket>,
+    /// It has taken a static member's place, and that is being written: the join waits for it.
+    taking_place: Option<(Ticket, Joined)>,
     is_new: bool,
     expires_ms: i64,
 }
@@ -44,6 +46,11 @@ impl Member {
     fn metadata(&self, protocol: Option<&str>) -> Bytes {
         let found = self.protocols.iter().find(|(name, _)| Some(name.as_str()) == protocol);
         found.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
+    }
+
+    /// The join that waits for an answer, which is now to be another one.
+    fn parked_join(&mut self) -> Option<Ticket> {
+        self.awaiting_join.take().or(self.taking_place.take().map(|(ticket, _)| ticket))
     }
 
     /// Silence counts only while the member is not itself kept waiting, except for one that is new: its client may be gone for good.
@@ -86,6 +93,8 @@ pub struct Group {
     gathering: Option<Gathering>,
     /// The leader's assignment while its record is being written.
     assigning: bool,
+    /// The record that the log has of it, and its offset there. In a rebalance it is not what the group is about to be.
+    kept: Option<(i64, GroupRecord)>,
 }
 
 impl Group {
@@ -105,6 +114,7 @@ impl Group {
             phase_ends_ms: None,
             gathering: None,
             assigning: false,
+            kept: None,
         }
     }
 
@@ -224,14 +234,25 @@ impl Group {
         }
     }
 
-    /// The record of [`Effect::Persist`] is durable (`ok`) or could not be written.
-    pub fn persisted(&mut self, now_ms: i64, record: GroupRecord, ok: bool, effects: &mut Vec<Effect>) {
+    /// What would bring the group back as a crash now would leave it; `None`: the log knows nothing of it.
+    pub fn kept(&self) -> Option<&GroupRecord> {
+        self.kept.as_ref().map(|(_, record)| record)
+    }
+
+    /// The record of [`Effect::Persist`] is durable at this offset, or could not be written.
+    pub fn persisted(&mut self, now_ms: i64, record: GroupRecord, offset: Option<i64>, effects: &mut Vec<Effect>) {
+        if let Some(offset) = offset
+            && self.kept.as_ref().is_none_or(|(before, _)| *before < offset)
+        {
+            self.kept = Some((offset, record.clone()));
+        }
+        self.take_places(&record, offset.is_some(), effects);
         let current = self.state == GroupState::CompletingRebalance && self.assigning;
         if record.members.is_empty() || record.generation != self.generation || !current {
             return;
         }
         self.assigning = false;
-        if !ok {
+        if offset.is_none() {
             self.cancel_syncs(now_ms, GroupError::NotCoordinator, effects);
             return self.prepare_rebalance(now_ms, effects);
         }
@@ -422,6 +443,7 @@ impl Group {
     /// The group as it was when its record was written; its members have their whole session time-out to be heard of.
     pub fn restore(id: &str, record: GroupRecord, now_ms: i64) -> Self {
         let mut group = Group::new(id);
+        group.kept = Some((-1, record.clone()));
         group.generation = record.generation;
         group.protocol_type = record.protocol_type;
         group.protocol = record.protocol;
@@ -446,6 +468,7 @@ impl Group {
                     assignment: member.assignment,
                     awaiting_join: None,
                     awaiting_sync: None,
+                    taking_place: None,
                     is_new: false,
                     expires_ms,
                 },
@@ -546,6 +569,7 @@ impl Group {
                 assignment: Bytes::new(),
                 awaiting_join: Some(ticket),
                 awaiting_sync: None,
+                taking_place: None,
                 is_new: true,
                 expires_ms: now_ms + NEW_MEMBER_TIMEOUT_MS,
             },
@@ -560,7 +584,8 @@ impl Group {
         member.client_host = join.client_host;
         member.session_timeout_ms = join.session_timeout_ms;
         member.rebalance_timeout_ms = join.rebalance_timeout_ms;
-        let earlier = member.awaiting_join.replace(ticket);
+        let earlier = member.parked_join();
+        member.awaiting_join = Some(ticket);
         self.touch(now_ms, &join.member_id);
         if let Some(earlier) = earlier {
             let refused = JoinRefused { error: GroupError::RebalanceInProgress, member_id: join.member_id };
@@ -573,7 +598,7 @@ impl Group {
         let instance_id = join.instance_id.clone().expect("static members have an instance id");
         let old_id = self.statics.insert(instance_id, id.clone()).expect("the caller found it");
         let mut member = self.members.remove(&old_id).expect("every static member is a member");
-        if let Some(parked) = member.awaiting_join.take() {
+        if let Some(parked) = member.parked_join() {
             let refused = JoinRefused { error: GroupError::FencedInstanceId, member_id: old_id.clone() };
             effects.push(Effect::Joined(parked, Err(refused)));
         }
@@ -595,9 +620,7 @@ impl Group {
         if self.state != GroupState::Stable || self.select_protocol() != self.protocol {
             return self.prepare_rebalance(now_ms, effects);
         }
-        self.members.get_mut(&id).expect("inserted above").awaiting_join = None;
         self.touch(now_ms, &id);
-        effects.push(Effect::Persist(self.record()));
         let mut joined = self.joined(&id);
         if was_leader && skips {
             joined.skip_assignment = true;
@@ -606,12 +629,25 @@ impl Group {
             joined.leader = old_id;
             joined.members.clear();
         }
-        effects.push(Effect::Joined(ticket, Ok(joined)));
+        let member = self.members.get_mut(&id).expect("inserted above");
+        member.awaiting_join = None;
+        member.taking_place = Some((ticket, joined));
+        effects.push(Effect::Persist(self.record()));
+    }
+
+    /// Answers those who have taken places as the record has it. Before, a crash could bring back the one before, who would fence the new one.
+    fn take_places(&mut self, record: &GroupRecord, is_durable: bool, effects: &mut Vec<Effect>) {
+        for written in &record.members {
+            let member = self.members.get_mut(&written.id);
+            let Some((ticket, joined)) = member.and_then(|member| member.taking_place.take()) else { continue };
+            let refused = JoinRefused { error: GroupError::CoordinatorNotAvailable, member_id: String::new() };
+            effects.push(Effect::Joined(ticket, if is_durable { Ok(joined) } else { Err(refused) }));
+        }
     }
 
     fn remove_member(&mut self, now_ms: i64, member_id: &str, effects: &mut Vec<Effect>) {
-        let Some(member) = self.members.remove(member_id) else { return };
-        if let Some(parked) = member.awaiting_join {
+        let Some(mut member) = self.members.remove(member_id) else { return };
+        if let Some(parked) = member.parked_join() {
             let refused = JoinRefused { error: GroupError::UnknownMemberId, member_id: member_id.to_string() };
             effects.push(Effect::Joined(parked, Err(refused)));
         }
@@ -637,6 +673,12 @@ impl Group {
             self.cancel_syncs(now_ms, GroupError::RebalanceInProgress, effects);
             self.assigning = false;
             self.pending_sync.clear();
+            for member in self.members.values_mut() {
+                // It has joined, and does so in what begins now.
+                if let Some((ticket, _)) = member.taking_place.take() {
+                    member.awaiting_join.get_or_insert(ticket);
+                }
+            }
             self.state = GroupState::PreparingRebalance;
             let wait_ms = self.gathering.as_ref().map_or_else(|| self.rebalance_timeout_ms(), |it| it.delay_ms);
             self.phase_ends_ms = Some(now_ms + wait_ms);

@@ -15,13 +15,15 @@ struct Bench {
     synced: Vec<(Ticket, SyncAnswer)>,
     /// Records are made durable at once unless a test wants them to fail.
     durable: bool,
+    next_offset: i64,
 }
 
 impl Bench {
     fn new() -> Self {
         let group = Group::new("g");
         let rules = Rules { size_max: 100, initial_delay_ms: 0 };
-        Bench { group, rules, now_ms: 0, next_ticket: 0, joined: Vec::new(), synced: Vec::new(), durable: true }
+        let (joined, synced) = (Vec::new(), Vec::new());
+        Bench { group, rules, now_ms: 0, next_ticket: 0, joined, synced, durable: true, next_offset: 0 }
     }
 
     fn run(&mut self, mut effects: Vec<Effect>) {
@@ -31,8 +33,9 @@ impl Bench {
                     Effect::Joined(ticket, answer) => self.joined.push((ticket, answer)),
                     Effect::Synced(ticket, answer) => self.synced.push((ticket, answer)),
                     Effect::Persist(record) => {
-                        let ok = self.durable;
-                        self.group.persisted(self.now_ms, record, ok, &mut effects);
+                        self.next_offset += 1;
+                        let offset = self.durable.then_some(self.next_offset);
+                        self.group.persisted(self.now_ms, record, offset, &mut effects);
                     }
                 }
             }
@@ -391,6 +394,35 @@ fn a_static_member_comes_back_without_a_rebalance_and_fences_its_former_self() {
     let ticket = bench.send(join);
     let joined = bench.joined(ticket);
     assert!(joined.skip_assignment && joined.leader == joined.member_id && joined.members.len() == 1);
+}
+
+#[test]
+fn a_static_member_has_its_place_back_only_once_that_is_durable() {
+    let mut bench = Bench::new();
+    let first = bench.join_static("a");
+    let first = bench.joined(first);
+    bench.sync(&first, &[(&first.member_id, "p0")]);
+    bench.durable = false;
+    let again = bench.join_static("a");
+    assert_eq!(bench.refusal(again), GroupError::CoordinatorNotAvailable, "a restart would bring the first one back");
+    bench.durable = true;
+    let again = bench.join_static("a");
+    let again = bench.joined(again);
+    let kept = bench.group.kept().expect("it was written");
+    assert_eq!(kept.members[0].id, again.member_id);
+}
+
+#[test]
+fn a_group_in_a_rebalance_is_kept_as_it_was_written() {
+    let mut bench = Bench::new();
+    bench.two();
+    let written = bench.group.kept().expect("it was written").clone();
+    bench.join("");
+    let first = written.members[0].id.clone();
+    bench.leave(&first);
+    assert_eq!((bench.group.state(), bench.group.kept()), (GroupState::PreparingRebalance, Some(&written)));
+    let restored = Group::restore("g", written.clone(), 0);
+    assert_eq!(restored.kept(), Some(&written));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! joins a transaction holds at once, also before it is durable: should its append fail, a marker too many is written, which means nothing. Ends and
 //! new producers hold only once they are durable; until then the id answers CONCURRENT_TRANSACTIONS.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ pub struct Coordinator {
     records: InternalLog,
     topics: Arc<Topics>,
     groups: Arc<Groups>,
-    inner: Mutex<HashMap<String, Transaction>>,
+    inner: Mutex<BTreeMap<String, Transaction>>,
 }
 
 /// An append that ends a transaction, or hands its id over.
@@ -83,7 +83,7 @@ impl Coordinator {
         groups: Arc<Groups>,
     ) -> Result<Self, BrokerError> {
         let records = InternalLog::open(log, TRANSACTIONS_TOPIC, config.internal_log_bytes_max)?;
-        let mut all: HashMap<String, Transaction> = HashMap::new();
+        let mut all: BTreeMap<String, Transaction> = BTreeMap::new();
         records.replay(|offset, key, value| {
             let id = String::from_utf8_lossy(key.unwrap_or_default()).into_owned();
             let before = all.remove(&id);
@@ -425,10 +425,13 @@ impl Coordinator {
 
     /// All transactional ids, in order.
     pub fn list(&self) -> Vec<TransactionDescription> {
-        let inner = self.inner.lock();
-        let mut all: Vec<_> = inner.iter().map(|(id, there)| describe(id, there)).collect();
-        all.sort_by(|a, b| a.id.cmp(&b.id));
-        all
+        self.inner.lock().iter().map(|(id, there)| describe(id, there)).collect()
+    }
+
+    /// All that holds, in order of the ids.
+    #[cfg(test)]
+    pub(crate) fn whole(&self) -> Vec<(String, Transaction)> {
+        self.inner.lock().iter().map(|(id, there)| (id.clone(), there.clone())).collect()
     }
 
     /// A transactional id.
@@ -514,7 +517,7 @@ impl Change {
 }
 
 fn known<'a>(
-    inner: &'a mut HashMap<String, Transaction>,
+    inner: &'a mut BTreeMap<String, Transaction>,
     id: &str,
     (producer_id, epoch): (i64, i16),
 ) -> Result<&'a mut Transaction, ErrorCode> {
@@ -526,7 +529,7 @@ fn known<'a>(
     Ok(there)
 }
 
-fn apply(inner: &mut HashMap<String, Transaction>, id: &str, event: Event) {
+fn apply(inner: &mut BTreeMap<String, Transaction>, id: &str, event: Event) {
     let before = inner.remove(id);
     if let Some(after) = Transaction::after(before, event) {
         inner.insert(id.to_string(), after);
