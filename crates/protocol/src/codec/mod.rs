@@ -3,6 +3,8 @@
 
 mod error;
 mod reader;
+#[cfg(test)]
+pub(crate) mod sample;
 mod wire;
 mod writer;
 

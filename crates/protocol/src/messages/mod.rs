@@ -95,9 +95,9 @@ macro_rules! table {
         },)*];
 
         /// Calls `$body!(Request, Response);` for every API: for tests and tables over all of them.
-        #[cfg(test)]
+        #[macro_export]
         macro_rules! for_each_api {
-            ($body:ident) => { $($body!($request, $response);)* };
+            ($body:ident) => { $($body!($crate::messages::$request, $crate::messages::$response);)* };
         }
     };
 }

@@ -205,6 +205,32 @@ macro_rules! fields {
             }
         }
 
+        #[cfg(test)]
+        impl $crate::codec::sample::Sample for $name {
+            #[allow(unused_variables, unused_mut, clippy::nonminimal_bool)]
+            fn sample(noise: &mut $crate::codec::sample::Noise, field: $crate::codec::Field) -> Self {
+                let version = field.version;
+                let mut message = Self::default();
+                $(
+                    let is_there = $crate::messages::schema::contains!(version, $($versions)?)
+                        && (field.flexible || !$crate::messages::schema::is_some!($($($tag)?)?));
+                    if is_there {
+                        let nullable = $crate::messages::schema::contains_null!(version $($(, $nullable)?)?);
+                        let inner = $crate::codec::Field { nullable, ..field };
+                        message.$field = $crate::codec::sample::Sample::sample(noise, inner);
+                    }
+                )*
+                message
+            }
+        }
+
+        #[cfg(test)]
+        impl $crate::codec::sample::Sample for Option<$name> {
+            fn sample(noise: &mut $crate::codec::sample::Noise, field: $crate::codec::Field) -> Self {
+                (noise.below(3) > 0).then(|| $crate::codec::sample::Sample::sample(noise, field))
+            }
+        }
+
         /// A struct that may be null: a byte says whether it is there.
         impl $crate::codec::Wire for Option<$name> {
             fn encode(&self, writer: &mut $crate::codec::Writer, field: $crate::codec::Field) {
