@@ -27,6 +27,8 @@ mod reference;
 mod runtime;
 pub mod security;
 mod server;
+#[cfg(test)]
+mod simulation;
 mod stats;
 mod topics;
 pub mod transactions;
