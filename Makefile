@@ -44,10 +44,11 @@ $(VENV)/.complete: tests/requirements.txt
 	$(VENV)/bin/pip install -q -r tests/requirements.txt
 	touch $@
 
-soak: build       ## the peers' suites in their long form (a quarter of an hour) 1,000 kill -9 of the broker (an hour), power cuts and failing disks by the thousand
+soak: build       ## the peers' suites in their long form (a quarter of an hour), 1,000 kill -9 of the broker (an hour), power cuts, failing disks, simulated histories and damaged bytes by the thousand
 	$(MAKE) tools
 	MILLSTREAM_SOAK=1 $(PYTEST) tests/test_suites.py tests/test_clients.py tests/test_broker_crash.py -ra
 	MILLSTREAM_SOAK=1 cargo test --release -p millstream-log --test power_cut --test compaction --test transactions
+	MILLSTREAM_SOAK=1 cargo test --release -p millstream-broker -- simulation anybodys_choice
 
 bench: build      ## the README's table: Millstream beside real Kafka and Spark (minutes)
 	$(MAKE) tools
