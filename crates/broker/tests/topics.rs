@@ -104,11 +104,31 @@ async fn a_topic_that_cannot_be_is_refused_with_its_reason() {
             ErrorCode::InvalidReplicaAssignment,
             ErrorCode::None,
             ErrorCode::InvalidRequest,
-            ErrorCode::InvalidRequest,
             ErrorCode::None,
         ]
     );
     assert_eq!(client.metadata(None).await.topics.len(), 1, "validate_only makes nothing");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_stands_twice_in_a_request_is_refused_and_has_one_answer() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.create("one", 1, &[]).await;
+    let state = || DeleteTopicState { name: Some("one".into()), ..DeleteTopicState::default() };
+    let request = DeleteTopicsRequest { topics: vec![state(), state()], ..DeleteTopicsRequest::default() };
+    let deleted = client.call(6, request).await.responses;
+    let nothing = DeleteTopicsRequest { topics: vec![DeleteTopicState::default()], ..DeleteTopicsRequest::default() };
+    let unnamed = client.call(6, nothing).await.responses;
+    let grow = |count| CreatePartitionsTopic { name: "one".into(), count, assignments: None };
+    let request = CreatePartitionsRequest { topics: vec![grow(2), grow(3)], ..CreatePartitionsRequest::default() };
+    let grown = client.call(3, request).await.results;
+    let codes = [deleted[0].error_code, unnamed[0].error_code, grown[0].error_code];
+    assert_eq!((codes, deleted.len(), grown.len()), ([ErrorCode::InvalidRequest; 3], 1, 1));
+    let described = client.metadata(Some(&["one", "one"])).await.topics;
+    assert_eq!((described.len(), described[0].partitions.len()), (1, 1));
     server.stop().await;
 }
 

@@ -1,12 +1,12 @@
 //! AlterClientQuotas: sets and removes quotas. Each entity of a request is changed or refused by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::alter_client_quotas::{AlteredEntryData, EntityData, EntryData};
 use millstream_protocol::messages::{AlterClientQuotasRequest, AlterClientQuotasResponse};
 
-use super::{Access, Api, Context, repeated, words};
+use super::{Access, Api, Context, once, words};
 use crate::BrokerError;
 use crate::quotas::{Change, Entity, Quota};
 use crate::security::acl::{Operation, Resource};
@@ -30,28 +30,19 @@ impl Api for AlterClientQuotas {
     };
 
     async fn handle(context: Context, request: AlterClientQuotasRequest) -> AlterClientQuotasResponse {
-        let checked: Vec<(Vec<EntityData>, Result<Change, BrokerError>)> = request
-            .entries
-            .into_iter()
-            .map(|entry| {
-                let names = entry.entity.clone();
-                (names, change(entry))
-            })
-            .collect();
-        let named = checked.iter().filter_map(|(_, change)| change.as_ref().ok());
-        let repeated = repeated(named.map(|(entity, _)| entity.clone()));
         let mut changes = Vec::new();
         let mut entries = Vec::new();
-        for (entity, change) in checked {
-            let refusal = match change {
-                Ok((entity, _)) if repeated.contains(&entity) => Some(duplicate(&entity)),
+        for (entry, is_repeated) in once(request.entries, |entry| named(&entry.entity)) {
+            let names = entry.entity.clone();
+            let refusal = match change(entry) {
+                Ok((entity, _)) if is_repeated => Some(duplicate(&entity)),
                 Ok(change) => {
                     changes.push(change);
                     None
                 }
                 Err(error) => Some(error),
             };
-            entries.push(result(entity, refusal.as_ref()));
+            entries.push(result(names, refusal.as_ref()));
         }
         if !request.validate_only
             && !changes.is_empty()
@@ -71,6 +62,11 @@ fn result(entity: Vec<EntityData>, error: Option<&BrokerError>) -> AlteredEntryD
         error_message: error.and_then(|error| words(error)),
         entity,
     }
+}
+
+/// An entity's parts in one order, whatever order they came in.
+fn named(entity: &[EntityData]) -> BTreeSet<(String, Option<String>)> {
+    entity.iter().map(|one| (one.entity_type.clone(), one.entity_name.clone())).collect()
 }
 
 fn duplicate(entity: &Entity) -> BrokerError {

@@ -40,9 +40,10 @@ pub(crate) fn response(error_code: ErrorCode, version: i16) -> ApiVersionsRespon
             max_version: entry.max,
         })
         .collect();
-    let supported = FEATURES.iter().map(|feature| SupportedFeatureKey {
+    let readable = if version >= LEVEL_0_SINCE { FEATURES } else { &[] };
+    let supported = readable.iter().map(|feature| SupportedFeatureKey {
         name: feature.name.to_string(),
-        min_version: i16::from(version < LEVEL_0_SINCE),
+        min_version: 0,
         max_version: feature.level_max,
     });
     let finalized = FEATURES.iter().map(|feature| FinalizedFeatureKey {

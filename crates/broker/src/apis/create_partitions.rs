@@ -5,7 +5,7 @@ use millstream_protocol::messages::create_partitions::{CreatePartitionsTopic, Cr
 use millstream_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use uuid::Uuid;
 
-use super::{Access, Api, Context, Mutations, words};
+use super::{Access, Api, Context, Mutations, once, words};
 use crate::BrokerError;
 use crate::security::acl::Operation;
 
@@ -22,8 +22,11 @@ impl Api for CreatePartitions {
     async fn handle(context: Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
         let mut mutations = Mutations::new(&context, STRICT_SINCE);
         let mut results = Vec::new();
-        for topic in request.topics {
-            let result = grow(&context, &topic, request.validate_only, &mut mutations).await;
+        for (topic, is_repeated) in once(request.topics, |topic| topic.name.clone()) {
+            let result = match is_repeated {
+                true => Err(BrokerError::InvalidRequest("this topic stands more than once in the request".to_string())),
+                false => grow(&context, &topic, request.validate_only, &mut mutations).await,
+            };
             let (error_code, error_message) = match result {
                 Ok(()) => (ErrorCode::None, None),
                 Err(error) => (error.code(), words(&error)),

@@ -6,7 +6,7 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfigs, CreatableTopicResult};
 use millstream_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
-use super::{Access, Api, Context, Mutations, repeated, words};
+use super::{Access, Api, Context, Mutations, once, words};
 use crate::BrokerError;
 use crate::security::acl::{Operation, Resource};
 use crate::topics::name;
@@ -22,12 +22,11 @@ impl Api for CreateTopics {
     const ACCESS: Access<CreateTopicsRequest> = Access::Each;
 
     async fn handle(context: Context, request: CreateTopicsRequest) -> CreateTopicsResponse {
-        let repeated = repeated(request.topics.iter().map(|topic| topic.name.clone()));
         let mut mutations = Mutations::new(&context, STRICT_SINCE);
         let mut topics = Vec::new();
-        for topic in request.topics {
+        for (topic, is_repeated) in once(request.topics, |topic| topic.name.clone()) {
             let name = topic.name.clone();
-            let result = match repeated.contains(&name) {
+            let result = match is_repeated {
                 true => {
                     Err(BrokerError::InvalidRequest(format!("topic {name:?} stands more than once in the request")))
                 }
@@ -37,6 +36,7 @@ impl Api for CreateTopics {
                 name,
                 error_code: error.code(),
                 error_message: words(&error),
+                configs: Some(Vec::new()),
                 ..CreatableTopicResult::default()
             }));
         }
@@ -71,7 +71,8 @@ async fn create(
     let count = broker.topics.check_new(&asked.name, partitions, &configs)?;
     mutations.count(count)?;
     let (count, id) = if validate_only {
-        (count, uuid::Uuid::nil())
+        // An id that a topic might have, as Kafka gives one.
+        (count, uuid::Uuid::new_v4())
     } else {
         let topic = broker.topics.create(&asked.name, partitions, configs.clone()).await?;
         (topic.partitions.len() as i32, topic.id)

@@ -5,7 +5,7 @@ use millstream_protocol::messages::delete_topics::DeletableTopicResult;
 use millstream_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use uuid::Uuid;
 
-use super::{Access, Api, Context, Mutations, words};
+use super::{Access, Api, Context, Mutations, once, words};
 use crate::security::acl::{Operation, Resource};
 
 /// Names or ids; before, names only.
@@ -29,11 +29,18 @@ impl Api for DeleteTopics {
         };
         let mut mutations = Mutations::new(&context, STRICT_SINCE);
         let mut responses = Vec::new();
-        for (name, id) in asked {
-            responses.push(delete(&context, name, id, &mut mutations).await);
+        for ((name, id), is_repeated) in once(asked, Clone::clone) {
+            responses.push(match is_repeated {
+                true => refused(name, Uuid::nil(), "this topic stands more than once in the request"),
+                false => delete(&context, name, id, &mut mutations).await,
+            });
         }
         DeleteTopicsResponse { throttle_time_ms: mutations.throttle_time_ms, responses }
     }
+}
+
+fn refused(name: Option<String>, topic_id: Uuid, why: &str) -> DeletableTopicResult {
+    DeletableTopicResult { name, topic_id, error_code: ErrorCode::InvalidRequest, error_message: Some(why.to_string()) }
 }
 
 async fn delete(context: &Context, name: Option<String>, id: Uuid, mutations: &mut Mutations) -> DeletableTopicResult {
@@ -49,12 +56,8 @@ async fn delete(context: &Context, name: Option<String>, id: Uuid, mutations: &m
         let why = "delete.topic.enable is false: topics cannot be deleted".to_string();
         return failed(name, ErrorCode::TopicDeletionDisabled, Some(why));
     }
-    if !by_id && !id.is_nil() {
-        return failed(
-            name,
-            ErrorCode::InvalidRequest,
-            Some("a topic is named by its name or by its id, not both".into()),
-        );
+    if by_id == id.is_nil() {
+        return refused(name, id, "a topic is named by its name or by its id, not both");
     }
     let topic = match context.topic(Operation::Describe, name.as_deref().unwrap_or_default(), id, by_id) {
         Ok(topic) => topic,

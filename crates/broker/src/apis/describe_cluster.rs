@@ -8,6 +8,7 @@ use super::{Access, Api, Context, operations};
 
 /// A client that asks for brokers; controllers have an address of their own, which a single node has not.
 const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
 
 pub(crate) struct DescribeCluster;
 
@@ -18,9 +19,15 @@ impl Api for DescribeCluster {
 
     async fn handle(context: Context, request: DescribeClusterRequest) -> DescribeClusterResponse {
         if request.endpoint_type != BROKERS {
+            let (error_code, why) = match request.endpoint_type {
+                CONTROLLERS => {
+                    (ErrorCode::MismatchedEndpointType, "this is a broker's address: ask with --bootstrap-server")
+                }
+                _ => (ErrorCode::UnsupportedEndpointType, "endpoints are brokers (1) or controllers (2)"),
+            };
             return DescribeClusterResponse {
-                error_code: ErrorCode::MismatchedEndpointType,
-                error_message: Some("this is a broker's address: ask with --bootstrap-server".to_string()),
+                error_code,
+                error_message: Some(why.to_string()),
                 endpoint_type: BROKERS,
                 ..DescribeClusterResponse::default()
             };

@@ -25,7 +25,8 @@ impl Api for DescribeTopicPartitions {
 
     async fn handle(context: Context, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
         let mut names: Vec<String> = request.topics.into_iter().map(|topic| topic.name).collect();
-        if names.is_empty() {
+        let is_for_all = names.is_empty();
+        if is_for_all {
             let all = context.broker.topics.all();
             let visible = all
                 .iter()
@@ -35,7 +36,10 @@ impl Api for DescribeTopicPartitions {
         names.sort();
         names.dedup();
         let (from_name, from_partition) = match request.cursor {
-            Some(cursor) => (cursor.topic_name, usize::try_from(cursor.partition_index).unwrap_or(0)),
+            Some(cursor) => match usize::try_from(cursor.partition_index) {
+                Ok(partition) if is_for_all || names.contains(&cursor.topic_name) => (cursor.topic_name, partition),
+                _ => return refused(names),
+            },
             None => (String::new(), 0),
         };
         let asked = usize::try_from(request.response_partition_limit).unwrap_or(0);
@@ -61,8 +65,10 @@ impl Api for DescribeTopicPartitions {
                 Err(code) => {
                     let illegal = name::check(&name).err().map(|error| error.code());
                     let illegal = illegal.filter(|_| code != ErrorCode::TopicAuthorizationFailed);
+                    let is_told = code != ErrorCode::TopicAuthorizationFailed;
                     response.topics.push(DescribeTopicPartitionsResponseTopic {
                         error_code: illegal.unwrap_or(code),
+                        topic_authorized_operations: operations::of(&context, Resource::topic(&name), is_told),
                         name: Some(name),
                         ..DescribeTopicPartitionsResponseTopic::default()
                     });
@@ -71,6 +77,16 @@ impl Api for DescribeTopicPartitions {
         }
         response
     }
+}
+
+/// A cursor that points at nothing that was asked for.
+fn refused(names: Vec<String>) -> DescribeTopicPartitionsResponse {
+    let topics = names.into_iter().map(|name| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::InvalidRequest,
+        name: Some(name),
+        ..DescribeTopicPartitionsResponseTopic::default()
+    });
+    DescribeTopicPartitionsResponse { topics: topics.collect(), ..DescribeTopicPartitionsResponse::default() }
 }
 
 fn describe(context: &Context, topic: &Arc<Topic>, skip: usize, room: usize) -> DescribeTopicPartitionsResponseTopic {

@@ -1,14 +1,12 @@
 //! DescribeUserScramCredentials: which users there are, and with which mechanisms they log in. Nothing secret.
 
-use std::collections::BTreeMap;
-
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::describe_user_scram_credentials::{
     CredentialInfo, DescribeUserScramCredentialsResult,
 };
 use millstream_protocol::messages::{DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse};
 
-use super::{Access, Api, Context};
+use super::{Access, Api, Context, once};
 use crate::security::acl::{Operation, Resource};
 use crate::security::users::UserInfo;
 
@@ -34,10 +32,9 @@ impl Api for DescribeUserScramCredentials {
         let results = match request.users.filter(|users| !users.is_empty()) {
             None => known.into_iter().map(found).collect(),
             Some(asked) => {
-                let mut times: BTreeMap<String, usize> = BTreeMap::new();
-                asked.into_iter().for_each(|user| *times.entry(user.name).or_default() += 1);
-                let one = |(name, times): (String, usize)| match known.iter().find(|user| user.name == name) {
-                    _ if times > 1 => {
+                let names: Vec<String> = asked.into_iter().map(|user| user.name).collect();
+                let one = |(name, is_repeated): (String, bool)| match known.iter().find(|user| user.name == name) {
+                    _ if is_repeated => {
                         let why = format!("user {name:?} stands more than once in the request");
                         refused(name, ErrorCode::DuplicateResource, why)
                     }
@@ -47,7 +44,7 @@ impl Api for DescribeUserScramCredentials {
                         refused(name, ErrorCode::ResourceNotFound, why)
                     }
                 };
-                times.into_iter().map(one).collect()
+                once(names, String::clone).into_iter().map(one).collect()
             }
         };
         DescribeUserScramCredentialsResponse { results, ..DescribeUserScramCredentialsResponse::default() }

@@ -1,5 +1,7 @@
 //! InitProducerId: an id and epoch for an idempotent or transactional producer.
 
+use std::ops::RangeInclusive;
+
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
@@ -14,6 +16,8 @@ pub(crate) struct InitProducerId;
 impl Api for InitProducerId {
     type Request = InitProducerIdRequest;
 
+    // Kafka 4.3 does not serve version 6, two-phase commit by an outer coordinator, either.
+    const VERSIONS: RangeInclusive<i16> = 0..=5;
     const ACCESS: Access<InitProducerIdRequest> = Access::Each;
 
     async fn handle(context: Context, request: InitProducerIdRequest) -> InitProducerIdResponse {
@@ -50,13 +54,6 @@ async fn initialize(context: &Context, request: &InitProducerIdRequest) -> Resul
     };
     if !context.may(Operation::Write, Resource::transactional_id(id)) {
         return Err(ErrorCode::TransactionalIdAuthorizationFailed);
-    }
-    // Two-phase commit by an outer coordinator is switched off, as it is in Kafka unless it is asked for.
-    if request.enable_2pc {
-        return Err(ErrorCode::TransactionalIdAuthorizationFailed);
-    }
-    if request.keep_prepared_txn {
-        return Err(ErrorCode::UnsupportedVersion);
     }
     context.broker.transactions.initialize(id, request.transaction_timeout_ms, expected).await
 }

@@ -9,7 +9,7 @@ use millstream_protocol::messages::metadata::{
 };
 use millstream_protocol::messages::{MetadataRequest, MetadataResponse};
 
-use super::{Access, Api, Context, LEADER_EPOCH, operations};
+use super::{Access, Api, Context, LEADER_EPOCH, once, operations};
 use crate::security::acl::{Operation, Resource};
 use crate::topics::{Topic, name};
 
@@ -35,7 +35,7 @@ impl Api for Metadata {
                 topics.extend(visible.map(|topic| describe(&context, topic)));
             }
             Some(asked) => {
-                for one in asked {
+                for (one, _) in once(asked, |one| (one.name.clone(), one.topic_id)) {
                     topics.push(find_or_make(&context, one, request.allow_auto_topic_creation).await);
                 }
             }

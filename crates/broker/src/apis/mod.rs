@@ -52,7 +52,7 @@ mod txn_offset_commit;
 mod update_features;
 mod write_txn_markers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -435,10 +435,24 @@ pub(crate) fn check_leader_epoch(current: i32) -> Result<(), ErrorCode> {
     if current > LEADER_EPOCH { Err(ErrorCode::UnknownLeaderEpoch) } else { Ok(()) }
 }
 
-/// What a request names more than once: each of it is refused.
+/// What a request names more than once, where each of it has an answer that refuses it.
 pub(crate) fn repeated<K: Ord + Clone>(named: impl IntoIterator<Item = K>) -> BTreeSet<K> {
     let mut seen = BTreeSet::new();
     named.into_iter().filter(|one| !seen.insert(one.clone())).collect()
+}
+
+/// What a request names, each once, in the order of the request, and whether it was named more than once: that is refused, with one answer.
+pub(crate) fn once<T, K: Ord>(asked: Vec<T>, key: impl Fn(&T) -> K) -> Vec<(T, bool)> {
+    let mut times = BTreeMap::new();
+    for one in &asked {
+        *times.entry(key(one)).or_insert(0) += 1;
+    }
+    let first_of_each = asked.into_iter().filter_map(|one| {
+        // The first one takes the count with it.
+        let times = times.remove(&key(&one))?;
+        Some((one, times > 1))
+    });
+    first_of_each.collect()
 }
 
 /// An error's words for a client, of a length that every version can carry.
