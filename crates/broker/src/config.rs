@@ -154,15 +154,15 @@ impl BrokerConfig {
         let mut places = BTreeMap::new();
         let mut without_effect: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for Setting { name, value, place } in settings {
-            let taken = broker::check(&name, &value).and_then(|found| {
+            let taken = broker::check(&name, &value).and_then(|(found, value)| {
                 let has_no_effect = matches!(found.usage, broker::Use::NoEffect { .. });
                 if has_no_effect && found.default != Some(value.as_str()) {
                     without_effect.entry(found.doc).or_default().push(format!("{name} ({place})"));
                 }
-                broker::apply(&mut config, &found, &value)
+                broker::apply(&mut config, &found, &value).map(|()| value)
             });
             match taken {
-                Ok(()) => drop(config.settings.insert(name.clone(), value)),
+                Ok(value) => drop(config.settings.insert(name.clone(), value)),
                 Err(why) => wrong.push(format!("{place}: {why}")),
             }
             places.insert(name, place);

@@ -112,6 +112,7 @@ fn values(kind: Kind) -> String {
         Kind::Int(least) => format!("number ≥ {least}"),
         Kind::Long(least) => format!("number ≥ {least}"),
         Kind::Double => "number".to_owned(),
+        Kind::Ratio => "number from 0 to 1".to_owned(),
         Kind::String => "text".to_owned(),
         Kind::Choice(choice) => words(choice).join(" or "),
         Kind::Exactly("") => "only nothing".to_owned(),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use millstream_protocol::messages::alter_configs::{AlterConfigsResource, AlterConfigsResourceResponse};
 use millstream_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
-use super::incremental_alter_configs::change_settings;
-use super::{Access, Api, Context, words};
+use super::incremental_alter_configs::{change_settings, named_twice};
+use super::{Access, Api, Context, repeated, words};
 use crate::BrokerError;
 
 pub(crate) struct AlterConfigs;
@@ -18,13 +18,20 @@ impl Api for AlterConfigs {
 
     async fn handle(context: Context, request: AlterConfigsRequest) -> AlterConfigsResponse {
         let mut responses = Vec::new();
+        let named = |resource: &AlterConfigsResource| (resource.resource_type, resource.resource_name.clone());
+        let repeated = repeated(request.resources.iter().map(named));
         for resource in request.resources {
+            let is_repeated = repeated.contains(&named(&resource));
             let mut response = AlterConfigsResourceResponse {
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name.clone(),
                 ..AlterConfigsResourceResponse::default()
             };
-            if let Err(error) = replace(&context, resource, request.validate_only).await {
+            let replaced = match is_repeated {
+                true => Err(named_twice(&resource.resource_name)),
+                false => replace(&context, resource, request.validate_only).await,
+            };
+            if let Err(error) = replaced {
                 response.error_code = error.code();
                 response.error_message = words(&error);
             }

@@ -16,6 +16,9 @@ impl Api for ApiVersions {
     const ACCESS: Access<ApiVersionsRequest> = Access::BeforeLogin;
 
     async fn handle(context: Context, request: ApiVersionsRequest) -> ApiVersionsResponse {
+        if context.version >= NAMED_SINCE && ![&request.client_software_name, &request.client_software_version].into_iter().all(|word| is_word(word)) {
+            return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest, ..ApiVersionsResponse::default() };
+        }
         tracing::debug!(
             peer = %context.peer,
             client = %context.client_id,
@@ -25,6 +28,16 @@ impl Api for ApiVersions {
         );
         response(ErrorCode::None, context.version)
     }
+}
+
+/// A client says what it is (KIP-511).
+const NAMED_SINCE: i16 = 3;
+
+/// What may stand for a client's name and version: letters and digits, dots and dashes between them.
+fn is_word(text: &str) -> bool {
+    let inside = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.');
+    let ends = [text.bytes().next(), text.bytes().next_back()];
+    text.bytes().all(inside) && ends.iter().all(|end| end.is_some_and(|c| c.is_ascii_alphanumeric()))
 }
 
 /// Older clients cannot read a feature whose lowest level is 0.

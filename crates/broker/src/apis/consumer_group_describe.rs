@@ -7,7 +7,7 @@ use millstream_protocol::messages::{ConsumerGroupDescribeRequest, ConsumerGroupD
 use super::consumer_group_heartbeat::not_found;
 use super::{Access, Api, Context, operations};
 use crate::groups::consumer::Parts;
-use crate::groups::coordinator::{ConsumerMemberDescription, by_name};
+use crate::groups::coordinator::{ConsumerMemberDescription, by_name, named};
 use crate::security::acl::{Operation, Resource};
 
 /// A member that speaks the new protocol itself.
@@ -26,6 +26,9 @@ impl Api for ConsumerGroupDescribe {
             let refused = |error_code, group_id| DescribedGroup { error_code, group_id, ..DescribedGroup::default() };
             if !context.may(Operation::Describe, Resource::group(&group_id)) {
                 return refused(ErrorCode::GroupAuthorizationFailed, group_id);
+            }
+            if named(&group_id).is_err() {
+                return refused(ErrorCode::InvalidGroupId, group_id);
             }
             let Some(group) = context.broker.groups.describe_consumer(&group_id) else {
                 let (error_code, error_message) = not_found(&group_id);

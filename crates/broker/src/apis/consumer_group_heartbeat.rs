@@ -9,6 +9,9 @@ use crate::groups::consumer::collect;
 use crate::groups::consumer::group::Beat;
 use crate::security::acl::{Operation, Resource};
 
+/// Members choose their ids (KIP-1082); before, the broker gave one to who had none.
+const OWN_ID_SINCE: i16 = 1;
+
 pub(crate) struct ConsumerGroupHeartbeat;
 
 impl Api for ConsumerGroupHeartbeat {
@@ -21,6 +24,10 @@ impl Api for ConsumerGroupHeartbeat {
     };
 
     async fn handle(context: Context, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
+        if context.version >= OWN_ID_SINCE && request.member_id.is_empty() {
+            let error_message = words(&"MemberId can't be empty.");
+            return ConsumerGroupHeartbeatResponse { error_message, ..refused(ErrorCode::InvalidRequest) };
+        }
         let mut names = request.subscribed_topic_names.iter().flatten();
         if !names.all(|name| context.may(Operation::Describe, Resource::topic(name))) {
             return refused(ErrorCode::TopicAuthorizationFailed);
@@ -47,7 +54,11 @@ impl Api for ConsumerGroupHeartbeat {
             Ok((member_id, beaten)) => ConsumerGroupHeartbeatResponse {
                 member_id: Some(member_id),
                 member_epoch: beaten.epoch,
-                heartbeat_interval_ms: groups.configs().heartbeat_interval_ms(&request.group_id),
+                // Who leaves is told nothing of the next heartbeat.
+                heartbeat_interval_ms: match beaten.epoch {
+                    ..0 => 0,
+                    _ => groups.configs().heartbeat_interval_ms(&request.group_id),
+                },
                 assignment: beaten.assignment.map(|parts| Assignment {
                     topic_partitions: parts
                         .into_iter()

@@ -68,7 +68,7 @@ async fn create(
         configs.insert(config.name, value);
     }
     let broker = &context.broker;
-    let count = broker.topics.check_new(&asked.name, partitions, &configs)?;
+    let (count, configs) = broker.topics.check_new(&asked.name, partitions, &configs)?;
     mutations.count(count)?;
     let (count, id) = if validate_only {
         // An id that a topic might have, as Kafka gives one.

@@ -9,6 +9,7 @@ use millstream_protocol::messages::describe_log_dirs::{
 use millstream_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 
 use super::{Access, Api, Context};
+use crate::runtime::blocking;
 use crate::security::acl::{Operation, Resource};
 
 pub(crate) struct DescribeLogDirs;
@@ -47,10 +48,15 @@ impl Api for DescribeLogDirs {
             );
             topics.push(DescribeLogDirsTopic { name: topic.name.to_string(), partitions: partitions.collect() });
         }
+        // Of a disk that does not tell there is nothing to say.
+        let disk = blocking(|| rustix::fs::statvfs(context.broker.log.dir())).ok();
+        let bytes = |blocks: u64, of: u64| i64::try_from(blocks.saturating_mul(of)).unwrap_or(i64::MAX);
         let results = vec![DescribeLogDirsResult {
             error_code: ErrorCode::None,
             log_dir: context.broker.log.dir().display().to_string(),
             topics,
+            total_bytes: disk.as_ref().map_or(-1, |disk| bytes(disk.f_blocks, disk.f_frsize)),
+            usable_bytes: disk.as_ref().map_or(-1, |disk| bytes(disk.f_bavail, disk.f_frsize)),
             ..DescribeLogDirsResult::default()
         }];
         DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() }

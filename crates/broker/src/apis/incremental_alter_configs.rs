@@ -41,9 +41,7 @@ impl Api for IncrementalAlterConfigs {
             let AlterConfigsResource { resource_type, resource_name, configs } = resource;
             let change = move |resource, own: &Settings| apply(resource, own, configs);
             let changed = match is_repeated {
-                true => {
-                    Err(BrokerError::InvalidRequest(format!("{resource_name} stands more than once in the request")))
-                }
+                true => Err(named_twice(&resource_name)),
                 false => change_settings(&context, resource_type, &resource_name, request.validate_only, change).await,
             };
             if let Err(error) = changed {
@@ -54,6 +52,11 @@ impl Api for IncrementalAlterConfigs {
         }
         IncrementalAlterConfigsResponse { responses, ..IncrementalAlterConfigsResponse::default() }
     }
+}
+
+/// What is named twice in one request is changed by neither.
+pub(super) fn named_twice(name: &str) -> BrokerError {
+    BrokerError::InvalidRequest(format!("{name} stands more than once in the request"))
 }
 
 /// Something whose settings are changed.
@@ -117,25 +120,31 @@ pub(super) async fn change_settings(
     }
 }
 
-/// Holds what changes against the tables. A broker's refusals are those of an invalid request, as Kafka has it.
+/// Settings as they are kept: what changes is held against the tables. A broker's refusals are those of an invalid request, as Kafka has it.
 fn checked(
     config: &BrokerConfig,
     resource: Resource,
     own: &Settings,
-    after: Settings,
+    mut after: Settings,
 ) -> Result<Settings, BrokerError> {
-    for (name, value) in after.iter().filter(|(name, value)| own.get(*name) != Some(value)) {
-        match resource {
-            Resource::Topic => topic::check(name, value).map_err(BrokerError::InvalidConfig)?,
-            Resource::Group => group::check(config, name, value).map_err(BrokerError::InvalidConfig)?,
-            Resource::Broker | Resource::AllBrokers => {
-                let found = broker::check(name, value).map_err(BrokerError::InvalidRequest)?;
-                if !found.is_dynamic() {
-                    let why = format!("{name} is read when the broker starts; it cannot be changed while it runs");
-                    return Err(BrokerError::InvalidRequest(why));
-                }
-            }
+    let of_broker = |name: &str, value: &str| {
+        let (found, kept) = broker::check(name, value).map_err(BrokerError::InvalidRequest)?;
+        match found.is_dynamic() {
+            true => Ok(kept),
+            false => Err(BrokerError::InvalidRequest(format!(
+                "{name} is read when the broker starts; it cannot be changed while it runs"
+            ))),
         }
+    };
+    let of_group = |name: &str, value: &str| group::check(config, name, value).map_err(BrokerError::InvalidConfig);
+    let check: &dyn Fn(&str, &str) -> Result<String, BrokerError> = match resource {
+        // A topic's own go together or not at all.
+        Resource::Topic => return topic::check_all(&after).map_err(BrokerError::InvalidConfig),
+        Resource::Group => &of_group,
+        Resource::Broker | Resource::AllBrokers => &of_broker,
+    };
+    for (name, value) in after.iter_mut().filter(|(name, value)| own.get(*name) != Some(*value)) {
+        *value = check(name, value)?;
     }
     Ok(after)
 }

@@ -5,6 +5,7 @@ use millstream_protocol::messages::leave_group::MemberResponse;
 use millstream_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 
 use super::{Access, Api, Context, group_code};
+use crate::groups::coordinator::named;
 use crate::security::acl::{Operation, Resource};
 
 /// Several members in one request.
@@ -25,6 +26,9 @@ impl Api for LeaveGroup {
     };
 
     async fn handle(context: Context, request: LeaveGroupRequest) -> LeaveGroupResponse {
+        if let Err(error) = named(&request.group_id) {
+            return LeaveGroupResponse { error_code: group_code(error), ..LeaveGroupResponse::default() };
+        }
         let leave = |member_id: &str, instance_id: Option<&str>| {
             let left = context.broker.groups.leave(&request.group_id, member_id, instance_id);
             left.map_or_else(group_code, |()| ErrorCode::None)

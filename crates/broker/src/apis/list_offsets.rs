@@ -8,7 +8,7 @@ use millstream_protocol::messages::list_offsets::{
 use millstream_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use uuid::Uuid;
 
-use super::{Access, Api, Context, LEADER_EPOCH, check_leader_epoch};
+use super::{Access, Api, Context, LEADER_EPOCH, check_leader_epoch, repeated};
 use crate::error::log_code;
 use crate::runtime::blocking;
 use crate::security::acl::Operation;
@@ -23,8 +23,10 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 /// The first offset on this node's disk (KIP-405): all of them are.
 const EARLIEST_LOCAL: i64 = -4;
-/// The last offset in another storage (KIP-405), and the first that is to go there (KIP-1023): there is none.
-const TIERED: [i64; 2] = [-5, -6];
+/// The last offset in another storage (KIP-405): there is none.
+const LATEST_TIERED: i64 = -5;
+/// The first offset that is to go to another storage (KIP-1023): there is none.
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 pub(crate) struct ListOffsets;
 
@@ -34,24 +36,28 @@ impl Api for ListOffsets {
     const ACCESS: Access<ListOffsetsRequest> = Access::Each;
 
     async fn handle(context: Context, request: ListOffsetsRequest) -> ListOffsetsResponse {
+        let named = request.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| (topic.name.clone(), partition.partition_index))
+        });
+        let repeated = repeated(named);
         let topics = request.topics.into_iter().map(|topic| {
             let committed_only = request.isolation_level == READ_COMMITTED;
-            let each = topic.partitions.iter();
-            let partitions = each.map(|asked| answer(&context, &topic.name, committed_only, asked)).collect();
+            let answer = |asked: &ListOffsetsPartition| {
+                let found = match repeated.contains(&(topic.name.clone(), asked.partition_index)) {
+                    true => Err(ErrorCode::InvalidRequest),
+                    false => find(&context, &topic.name, committed_only, asked),
+                };
+                answer(asked.partition_index, found)
+            };
+            let partitions = topic.partitions.iter().map(answer).collect();
             ListOffsetsTopicResponse { name: topic.name, partitions }
         });
         ListOffsetsResponse { topics: topics.collect(), ..ListOffsetsResponse::default() }
     }
 }
 
-fn answer(
-    context: &Context,
-    name: &str,
-    committed_only: bool,
-    asked: &ListOffsetsPartition,
-) -> ListOffsetsPartitionResponse {
-    let partition_index = asked.partition_index;
-    match find(context, name, committed_only, asked) {
+fn answer(partition_index: i32, found: Result<Option<TimestampOffset>, ErrorCode>) -> ListOffsetsPartitionResponse {
+    match found {
         Ok(Some(found)) => ListOffsetsPartitionResponse {
             partition_index,
             timestamp: found.timestamp_ms,
@@ -66,6 +72,18 @@ fn answer(
     }
 }
 
+/// The version from which a time below 0 has a meaning.
+fn special_since(timestamp: i64) -> Option<i16> {
+    match timestamp {
+        LATEST | EARLIEST => Some(1),
+        MAX_TIMESTAMP => Some(7),
+        EARLIEST_LOCAL => Some(8),
+        LATEST_TIERED => Some(9),
+        EARLIEST_PENDING_UPLOAD => Some(11),
+        _ => None,
+    }
+}
+
 fn find(
     context: &Context,
     name: &str,
@@ -75,6 +93,9 @@ fn find(
     let topic = context.topic(Operation::Describe, name, Uuid::nil(), false)?;
     let partition = topic.partition(asked.partition_index).map_err(|error| error.code())?;
     check_leader_epoch(asked.current_leader_epoch)?;
+    if asked.timestamp < 0 && special_since(asked.timestamp).is_none_or(|since| context.version < since) {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
     let at = |offset| Ok(Some(TimestampOffset { offset, timestamp_ms: -1, leader_epoch: LEADER_EPOCH }));
     let end = || match committed_only {
         true => blocking(|| partition.last_stable_offset()).map_err(|error| log_code(&error)),
@@ -84,8 +105,7 @@ fn find(
         LATEST => return at(end()?),
         EARLIEST | EARLIEST_LOCAL => return at(partition.log_start_offset()),
         MAX_TIMESTAMP => blocking(|| partition.offset_of_max_timestamp()),
-        other if TIERED.contains(&other) => return Ok(None),
-        other if other < 0 => return Err(ErrorCode::UnsupportedVersion),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok(None),
         timestamp_ms => blocking(|| partition.offset_for_timestamp(timestamp_ms)),
     };
     let end = end()?;

@@ -255,6 +255,10 @@ fn check(version: i16, topic: &Topic, records: &Bytes) -> Result<BatchHeader, Re
         return Err(Refusal::new(ErrorCode::InvalidRecord, &why));
     };
     let header = batch.header;
+    if header.base_offset != 0 {
+        let why = format!("a base offset of {}: offsets are the broker's to give, a producer's batch has 0", header.base_offset);
+        return Err(Refusal::new(ErrorCode::InvalidRecord, &why));
+    }
     check_size(topic, records)?;
     if version < ZSTD_SINCE && header.codec().is_ok_and(|codec| codec == Codec::Zstd) {
         return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, &"zstd needs a client that speaks Produce 7"));

@@ -7,6 +7,9 @@ use super::{Access, Api, Context, group_code, own};
 use crate::groups::exchange::Sync;
 use crate::security::acl::{Operation, Resource};
 
+/// A member says which protocol it believes to be in (KIP-559).
+const PROTOCOL_SINCE: i16 = 5;
+
 pub(crate) struct SyncGroup;
 
 impl Api for SyncGroup {
@@ -22,6 +25,10 @@ impl Api for SyncGroup {
     };
 
     async fn handle(context: Context, request: SyncGroupRequest) -> SyncGroupResponse {
+        if context.version >= PROTOCOL_SINCE && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
+            let error_code = ErrorCode::InconsistentGroupProtocol;
+            return SyncGroupResponse { error_code, ..SyncGroupResponse::default() };
+        }
         let sync = Sync {
             member_id: request.member_id,
             instance_id: request.group_instance_id,

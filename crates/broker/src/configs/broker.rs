@@ -247,8 +247,8 @@ pub fn find(name: &str) -> Option<Found> {
     all().into_iter().find(|found| found.name == name)
 }
 
-/// Whether the broker may be given this; the error says what is wrong and what is near.
-pub fn check(name: &str, value: &str) -> Result<Found, String> {
+/// The configuration and the value as it is kept, if the broker may be given it; the error says what is wrong and what is near.
+pub fn check(name: &str, value: &str) -> Result<(Found, String), String> {
     if value.len() > VALUE_BYTES_MAX {
         return Err(format!("the value of {name} has {} bytes: at most {VALUE_BYTES_MAX}", value.len()));
     }
@@ -263,7 +263,7 @@ pub fn check(name: &str, value: &str) -> Result<Found, String> {
             None => format!("there is no broker configuration {name:?}"),
         });
     };
-    found.kind.check(value).map_err(|why| match (found.usage, found.kind) {
+    let kept = found.kind.check(value).map_err(|why| match (found.usage, found.kind) {
         // The table says why there is no choice.
         (Use::NoEffect { .. }, Kind::Exactly(word)) => {
             format!("{name}={value:?}: {} Only {word:?} is taken.", found.doc)
@@ -273,7 +273,7 @@ pub fn check(name: &str, value: &str) -> Result<Found, String> {
     if matches!(name, "log.dir" | "log.dirs") && value.contains(',') {
         return Err(format!("{name}={value:?}: one data folder holds everything; name one"));
     }
-    Ok(found)
+    Ok((found, kept))
 }
 
 /// Takes a value that was checked into the field that it belongs to.
@@ -327,7 +327,7 @@ mod tests {
             let (value, is_set) = found.at_start(&config);
             assert!(!is_set, "{}: {value:?} is not the default {:?}", found.name, found.default);
             if let Some(value) = value.filter(|value| !value.is_empty()) {
-                assert_eq!(found.kind.check(&value), Ok(()), "{}", found.name);
+                assert!(found.kind.check(&value).is_ok(), "{}", found.name);
             }
         }
     }

@@ -49,14 +49,14 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// Whether a group may be given this; the error says what is wrong and what is near.
-pub fn check(config: &BrokerConfig, name: &str, value: &str) -> Result<(), String> {
+/// The value as it is kept, if a group may be given it; the error says what is wrong and what is near.
+pub fn check(config: &BrokerConfig, name: &str, value: &str) -> Result<String, String> {
     let Some(key) = find(name) else { return Err(unknown(name)) };
     if value.len() > VALUE_BYTES_MAX {
         return Err(format!("the value of {name} has {} bytes: at most {VALUE_BYTES_MAX}", value.len()));
     }
-    key.kind.check(value).map_err(|why| format!("{name}={value:?}: {why}"))?;
-    let (value, (least, most)) = (value.trim().parse::<i32>().unwrap_or(-1), bounds(config, name));
+    let kept = key.kind.check(value).map_err(|why| format!("{name}={value:?}: {why}"))?;
+    let (value, (least, most)) = (kept.parse::<i32>().unwrap_or(-1), bounds(config, name));
     let of_broker = |which| key.broker_name.replacen("consumer.", which, 1);
     if value < least {
         return Err(format!("{name} must be greater than or equal to {}={least}", of_broker("consumer.min.")));
@@ -64,7 +64,7 @@ pub fn check(config: &BrokerConfig, name: &str, value: &str) -> Result<(), Strin
     if value > most {
         return Err(format!("{name} must be less than or equal to {}={most}", of_broker("consumer.max.")));
     }
-    Ok(())
+    Ok(kept)
 }
 
 /// Why there is no such configuration.
@@ -103,7 +103,8 @@ mod tests {
     fn every_key_has_a_number_of_the_broker_behind_it() {
         for key in KEYS {
             let found = broker::find(key.broker_name).expect("it is there");
-            assert_eq!(check(&BrokerConfig::default(), key.name, found.default.expect("a default")), Ok(()));
+            let default = found.default.expect("a default");
+            assert_eq!(check(&BrokerConfig::default(), key.name, default).as_deref(), Ok(default));
         }
         assert!(KEYS.windows(2).all(|pair| pair[0].name < pair[1].name), "the table is sorted");
     }

@@ -27,6 +27,8 @@ pub enum Kind {
     Long(i64),
     /// A number with a fraction.
     Double,
+    /// A number from 0 to 1.
+    Ratio,
     /// Free text.
     String,
     /// One of these words.
@@ -45,40 +47,50 @@ impl Kind {
             Kind::String | Kind::Choice(_) | Kind::Exactly(_) => 2,
             Kind::Int(_) => 3,
             Kind::Long(_) => 5,
-            Kind::Double => 6,
+            Kind::Double | Kind::Ratio => 6,
             Kind::List(_) => 7,
         }
     }
 
-    /// Whether `value` is one of the kind; the error says what would be.
-    pub fn check(self, value: &str) -> Result<(), String> {
-        let number = |least: i64| match value.trim().parse::<i64>() {
-            Ok(number) if number >= least => Ok(number),
-            Ok(_) => Err(format!("must be at least {least}")),
+    /// `value` as it is kept and shown, if it is one of the kind: without spaces around its words, truth in small letters, as Kafka reads it.
+    ///
+    /// # Errors
+    /// What would be one.
+    pub fn check(self, value: &str) -> Result<String, String> {
+        let value = value.trim();
+        let whole = |least: i64, most: i64| match value.parse::<i64>() {
+            Ok(number) if number < least => Err(format!("must be at least {least}")),
+            Ok(number) if number > most => Err(format!("must be at most {most}")),
+            Ok(number) => Ok(number.to_string()),
             Err(_) => Err("must be a whole number".to_string()),
         };
         match self {
-            Kind::Boolean if value == "true" || value == "false" => Ok(()),
-            Kind::Boolean => Err("must be true or false".to_string()),
-            Kind::Int(least) => match number(i64::from(least))? {
-                value if value <= i64::from(i32::MAX) => Ok(()),
-                _ => Err(format!("must be at most {}", i32::MAX)),
+            Kind::Boolean => match value.to_ascii_lowercase() {
+                truth if truth == "true" || truth == "false" => Ok(truth),
+                _ => Err("must be true or false".to_string()),
             },
-            Kind::Long(least) => number(least).map(|_| ()),
-            Kind::Double => match value.trim().parse::<f64>() {
-                Ok(value) if value.is_finite() => Ok(()),
+            Kind::Int(least) => whole(i64::from(least), i64::from(i32::MAX)),
+            Kind::Long(least) => whole(least, i64::MAX),
+            Kind::Double | Kind::Ratio => match value.parse::<f64>() {
+                Ok(number) if self == Kind::Ratio && !(0.0..=1.0).contains(&number) => {
+                    Err("must be from 0 to 1".to_string())
+                }
+                Ok(number) if number.is_finite() => Ok(value.to_string()),
                 _ => Err("must be a number".to_string()),
             },
-            Kind::String => Ok(()),
-            Kind::Choice(words) if words.contains(&value) => Ok(()),
+            Kind::String => Ok(value.to_string()),
+            Kind::Choice(words) if words.contains(&value) => Ok(value.to_string()),
             Kind::Choice(words) => Err(format!("must be one of {}", words.join(", "))),
-            Kind::Exactly(word) if value.trim() == word => Ok(()),
+            Kind::Exactly(word) if value == word => Ok(value.to_string()),
             Kind::Exactly(word) => Err(format!("must be {word}")),
-            Kind::List([]) => Ok(()),
-            Kind::List(words) => match value.split(',').map(str::trim).find(|word| !words.contains(word)) {
-                Some(word) => Err(format!("{word:?} is not one of {}", words.join(", "))),
-                None => Ok(()),
-            },
+            Kind::List(_) if value.is_empty() => Ok(String::new()),
+            Kind::List(words) => {
+                let given: Vec<&str> = value.split(',').map(str::trim).collect();
+                match given.iter().find(|word| !words.is_empty() && !words.contains(word)) {
+                    Some(word) => Err(format!("{word:?} is not one of {}", words.join(", "))),
+                    None => Ok(given.join(",")),
+                }
+            }
         }
     }
 }
@@ -118,8 +130,17 @@ mod tests {
         assert!(Kind::Long(-1).check("-1").is_ok());
         assert!(Kind::Long(-1).check("-2").is_err());
         assert!(Kind::Boolean.check("yes").is_err());
+        assert!(Kind::Ratio.check("1.5").is_err() && Kind::Ratio.check("NaN").is_err());
         assert!(Kind::List(&["delete", "compact"]).check("compact,delete").is_ok());
         assert!(Kind::List(&["delete", "compact"]).check("keep").is_err());
+    }
+
+    #[test]
+    fn values_are_kept_in_one_form() {
+        assert_eq!(Kind::Long(0).check(" 7000 ").as_deref(), Ok("7000"));
+        assert_eq!(Kind::Boolean.check("TRUE").as_deref(), Ok("true"));
+        assert_eq!(Kind::List(&["delete", "compact"]).check("delete , compact").as_deref(), Ok("delete,compact"));
+        assert_eq!(Kind::List(&["delete", "compact"]).check("").as_deref(), Ok(""), "neither");
     }
 
     #[test]

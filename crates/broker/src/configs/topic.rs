@@ -55,13 +55,13 @@ pub const KEYS: &[Key] = &[
     key("leader.replication.throttled.replicas", "", Kind::List(&[]), "", "Kept for clients; there are no followers on a single node."),
     key("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", Kind::Long(1), FOREVER, "Longest time a record stays uncompacted."),
     key("max.message.bytes", "message.max.bytes", Kind::Int(0), "1048588", "Largest record batch that is taken, in bytes, as it was sent (compressed)."),
-    key("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms", Kind::Long(0), FOREVER,
+    key("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms", Kind::Long(0), "3600000",
         "How far a record's time stamp may lie in the future."),
     key("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms", Kind::Long(0), FOREVER,
         "How far a record's time stamp may lie in the past."),
     key("message.timestamp.type", "log.message.timestamp.type", Kind::Choice(&["CreateTime", "LogAppendTime"]), "CreateTime",
         "Whether records carry the producer's time or the broker's."),
-    key("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", Kind::Double, "0.5", "Share of a log that is to be dirty before it is compacted."),
+    key("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", Kind::Ratio, "0.5", "Share of a log that is to be dirty before it is compacted."),
     key("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", Kind::Long(0), "0", "Shortest time a record stays uncompacted."),
     key("min.insync.replicas", "min.insync.replicas", Kind::Int(1), "1", "Kept for clients; a single node is its only replica."),
     key("preallocate", "log.preallocate", Kind::Boolean, "false", "Kept for clients."),
@@ -79,8 +79,8 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// Whether the topic may be given this; the error says what is wrong and what is near.
-pub fn check(name: &str, value: &str) -> Result<(), String> {
+/// The value as it is kept, if the topic may be given it; the error says what is wrong and what is near.
+pub fn check(name: &str, value: &str) -> Result<String, String> {
     if value.len() > VALUE_BYTES_MAX {
         return Err(format!("the value of {name:?} has {} bytes: at most {VALUE_BYTES_MAX}", value.len()));
     }
@@ -90,6 +90,19 @@ pub fn check(name: &str, value: &str) -> Result<(), String> {
             Some(near) => Err(format!("there is no topic configuration {name:?}; is {near:?} meant?")),
             None => Err(format!("there is no topic configuration {name:?}")),
         },
+    }
+}
+
+/// All of a topic's own settings as they are kept, if each may be given and they go together.
+pub fn check_all(settings: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+    let kept = settings.iter().map(|(name, value)| Ok((name.clone(), check(name, value)?)));
+    let kept: BTreeMap<String, String> = kept.collect::<Result<_, String>>()?;
+    let lag = |name: &str| kept.get(name).and_then(|value| value.parse::<i64>().ok());
+    match (lag("min.compaction.lag.ms"), lag("max.compaction.lag.ms")) {
+        (Some(min), Some(max)) if min > max => {
+            Err(format!("min.compaction.lag.ms={min} is more than max.compaction.lag.ms={max}"))
+        }
+        _ => Ok(kept),
     }
 }
 
@@ -238,7 +251,7 @@ mod tests {
     #[test]
     fn every_default_is_a_value_of_its_kind() {
         for key in KEYS {
-            assert_eq!(key.kind.check(key.default).err().filter(|_| !key.default.is_empty()), None, "{}", key.name);
+            assert_eq!(key.kind.check(key.default).as_deref(), Ok(key.default), "{}", key.name);
         }
         assert!(KEYS.windows(2).all(|pair| pair[0].name < pair[1].name), "the table is sorted");
     }
@@ -253,6 +266,16 @@ mod tests {
             check("retention.ms", "soon").expect_err("it is wrong"),
             r#"retention.ms="soon": must be a whole number"#
         );
+    }
+
+    #[test]
+    fn lags_go_together() {
+        let of = |min: &str, max: &str| {
+            let settings = [("min.compaction.lag.ms", min), ("max.compaction.lag.ms", max)];
+            check_all(&settings.map(|(name, value)| (name.to_string(), value.to_string())).into())
+        };
+        assert!(of("5", "5").is_ok());
+        assert!(of("6", "5").expect_err("it is wrong").contains("more than max.compaction.lag.ms=5"));
     }
 
     #[test]

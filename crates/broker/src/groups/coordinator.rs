@@ -245,7 +245,7 @@ impl Coordinator {
     /// A member joins; resolves when the group has an answer.
     pub async fn join(self: &Arc<Self>, group_id: &str, mut join: Join) -> JoinAnswer {
         let refuse = |error, member_id: &str| Err(JoinRefused { error, member_id: member_id.to_string() });
-        if group_id.is_empty() || group_id.len() > TEXT_BYTES_MAX {
+        if named(group_id).is_err() || group_id.len() > TEXT_BYTES_MAX {
             return refuse(GroupError::InvalidGroupId, &join.member_id);
         }
         let names = join.protocols.iter().map(|(name, _)| name).chain([&join.protocol_type]).chain(&join.instance_id);
@@ -289,6 +289,7 @@ impl Coordinator {
 
     /// A member asks for its assignment; resolves when there is one.
     pub async fn sync(self: &Arc<Self>, group_id: &str, sync: Sync) -> SyncAnswer {
+        named(group_id)?;
         let answer = {
             let mut inner = self.inner.lock();
             if !inner.groups.contains_key(group_id) {
@@ -311,6 +312,7 @@ impl Coordinator {
         instance_id: Option<&str>,
         generation: i32,
     ) -> Result<(), GroupError> {
+        named(group_id)?;
         let mut inner = self.inner.lock();
         self.with_group(&mut inner, group_id, |group, now_ms, _| {
             group.heartbeat(now_ms, member_id, instance_id, generation)
@@ -595,6 +597,7 @@ impl Coordinator {
 
     /// Removes a group and its offsets. Durable when it resolves.
     pub async fn delete(self: &Arc<Self>, group_id: &str) -> Result<(), CommitError> {
+        named(group_id)?;
         let deadline = tokio::time::Instant::now() + SETTLE_MAX;
         let written = loop {
             let landed = self.landed.notified();
@@ -653,6 +656,7 @@ impl Coordinator {
         group_id: &str,
         names: &[(String, i32)],
     ) -> Result<Vec<Result<(), GroupError>>, CommitError> {
+        named(group_id)?;
         let (written, answers) = {
             let mut inner = self.inner.lock();
             self.pass(&mut inner, group_id);
@@ -858,6 +862,11 @@ impl Inner {
             self.groups.remove(group_id);
         }
     }
+}
+
+/// A group without a name cannot have members, nor be asked for; only offsets are kept for it, as for older clients.
+pub fn named(group_id: &str) -> Result<(), GroupError> {
+    if group_id.is_empty() { Err(GroupError::InvalidGroupId) } else { Ok(()) }
 }
 
 /// Why a commit (or a removal) did not happen.

@@ -167,21 +167,22 @@ impl Topics {
         self.registry.read().all().cloned().collect()
     }
 
-    /// Whether such a topic could be made: name, number of partitions (-1: the default), configurations. Gives the number of partitions.
+    /// Whether such a topic could be made: name, number of partitions (-1: the default), configurations. Gives the number of partitions
+    /// and the configurations as they are kept.
     pub fn check_new(
         &self,
         name: &str,
         partitions: i32,
         configs: &BTreeMap<String, String>,
-    ) -> Result<i32, BrokerError> {
+    ) -> Result<(i32, BTreeMap<String, String>), BrokerError> {
         name::check(name)?;
         if self.get(name).is_some() || OWN_TOPICS.contains(&name) {
             return Err(BrokerError::TopicExists(name.to_string()));
         }
-        check_configs(configs)?;
+        let configs = check_configs(configs)?;
         match partitions {
-            -1 => Ok(self.config.num_partitions),
-            1..=PARTITIONS_MAX => Ok(partitions),
+            -1 => Ok((self.config.num_partitions, configs)),
+            1..=PARTITIONS_MAX => Ok((partitions, configs)),
             _ => Err(BrokerError::InvalidPartitions(format!(
                 "{partitions} partitions for topic {name}: ask for 1 to {PARTITIONS_MAX}, or -1 for the default"
             ))),
@@ -206,7 +207,7 @@ impl Topics {
         configs: BTreeMap<String, String>,
     ) -> Result<Arc<Topic>, BrokerError> {
         let changes = self.changes.lock().await;
-        let count = self.check_new(name, partitions, &configs)?;
+        let (count, configs) = self.check_new(name, partitions, &configs)?;
         let record = TopicRecord { id: Uuid::new_v4(), partitions: count, configs };
         let topic = record.topic(name, Vec::new(), self.dynamic().topic_defaults(), Arc::default());
         // The partitions come first: a record without them could name a topic that a full disk then refuses.
@@ -326,8 +327,7 @@ impl Topics {
     ) -> Result<(), BrokerError> {
         let changes = self.changes.lock().await;
         let topic = self.get(name).ok_or_else(|| BrokerError::UnknownTopic(name.to_string()))?;
-        let configs = change(&topic.overrides)?;
-        check_configs(&configs)?;
+        let configs = check_configs(&change(&topic.overrides)?)?;
         let record = TopicRecord { id: topic.id, partitions: topic.partitions.len() as i32, configs };
         let changed =
             record.topic(name, topic.partitions.clone(), self.dynamic().topic_defaults(), topic.counters.clone());
@@ -486,8 +486,8 @@ impl Catalog for Topics {
     }
 }
 
-fn check_configs(configs: &BTreeMap<String, String>) -> Result<(), BrokerError> {
-    configs.iter().try_for_each(|(name, value)| configs::topic::check(name, value).map_err(BrokerError::InvalidConfig))
+fn check_configs(configs: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, BrokerError> {
+    configs::topic::check_all(configs).map_err(BrokerError::InvalidConfig)
 }
 
 fn topic_entry(name: &str, record: Option<&TopicRecord>) -> KeyValue {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Coordinator, Held, Inner, TEXT_BYTES_MAX, uuid};
+use super::{Coordinator, Held, Inner, TEXT_BYTES_MAX, named, uuid};
 use crate::groups::consumer::group::{Beat, Beaten, ConsumerGroup, LEAVE_EPOCH, MemberRecord, Refused, Rules};
 use crate::groups::consumer::{Catalog, Parts};
 use crate::groups::exchange::GroupError;
@@ -60,7 +60,7 @@ impl Coordinator {
         mut beat: Beat,
         catalog: &dyn Catalog,
     ) -> Result<(String, Beaten), Refused> {
-        if group_id.is_empty() || group_id.len() > TEXT_BYTES_MAX {
+        if named(group_id).is_err() || group_id.len() > TEXT_BYTES_MAX {
             return refuse(GroupError::InvalidRequest, "GroupId can't be empty, nor longer than 16 KiB.");
         }
         let texts = [Some(&beat.member_id), beat.instance_id.as_ref(), beat.rack_id.as_ref(), beat.regex.as_ref()];
