@@ -121,7 +121,7 @@ def static_member(admin):
 def administration(admin):
     topic = f"{RUN}-admin"
     admin.create_topics([NewTopic(topic, 2, 1, config={"retention.ms": "60000"})])[topic].result(10)
-    for wrong in [NewTopic(topic, 1, 1), NewTopic("__mine", 1, 1), NewTopic(f"{topic}-3", 1, 3), NewTopic(f"{topic}-c", 1, 1, config={"no": "x"})]:
+    for wrong in [NewTopic(topic, 1, 1), NewTopic("__millstream.mine", 1, 1), NewTopic(f"{topic}-3", 1, 3), NewTopic(f"{topic}-c", 1, 1, config={"no": "x"})]:
         try:
             admin.create_topics([wrong])[wrong.topic].result(10)
             raise AssertionError(f"{wrong.topic} was made")

@@ -95,7 +95,7 @@ def administration(admin):
     topic = f"{RUN}-admin"
     admin.create_topics([NewTopic(topic, num_partitions=2, replication_factor=1, topic_configs={"retention.ms": "60000"})])
     assert topic in admin.list_topics()
-    for wrong, error in [(topic, TopicAlreadyExistsError), ("__mine", InvalidTopicError), ("a b", InvalidTopicError)]:
+    for wrong, error in [(topic, TopicAlreadyExistsError), ("__millstream.mine", InvalidTopicError), ("a b", InvalidTopicError)]:
         try:
             admin.create_topics([NewTopic(wrong, num_partitions=1, replication_factor=1)])
             raise AssertionError(f"{wrong} was made")

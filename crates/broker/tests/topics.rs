@@ -252,21 +252,21 @@ async fn the_process_itself_sees_the_same_topics() {
     let broker = server.broker.clone();
     let mut client = server.connect().await;
     let info =
-        broker.ensure_topic("__table.rides", 1, &[("segment.bytes".into(), "1048576".into())]).await.expect("made");
+        broker.ensure_topic("__millstream.table.rides", 1, &[("segment.bytes".into(), "1048576".into())]).await.expect("made");
     assert_eq!(info.partitions, 1);
-    assert_eq!(broker.ensure_topic("__table.rides", 7, &[]).await.expect("there").partitions, 1);
+    assert_eq!(broker.ensure_topic("__millstream.table.rides", 7, &[]).await.expect("there").partitions, 1);
     broker.ensure_topic("out", 2, &[]).await.expect("made");
     let mut mark = broker.watch("out", 1).expect("it is there");
     let part = |topic: &str, partition, batches| Part { topic: topic.into(), partition, batches };
     let both = [batch(&["b"]), batch(&["c", "d"])].concat();
     let firsts = broker
-        .append(vec![part("__table.rides", 0, batch(&["a"])), part("out", 1, both.into())])
+        .append(vec![part("__millstream.table.rides", 0, batch(&["a"])), part("out", 1, both.into())])
         .await
         .expect("appended");
     assert_eq!(firsts, [0, 0]);
     mark.changed().await.expect("it moved");
     assert_eq!(broker.offsets("out", 1).expect("there").high_watermark, 3);
-    assert_eq!(values(&broker.read("__table.rides", 0, 0, 1 << 20).await.expect("read")), [(0, "a".to_string())]);
+    assert_eq!(values(&broker.read("__millstream.table.rides", 0, 0, 1 << 20).await.expect("read")), [(0, "a".to_string())]);
     assert!(client.metadata(None).await.topics.iter().all(|topic| topic.name.as_deref() == Some("out")));
     broker.delete_records("out", 1, 2).await.expect("forgotten");
     assert_eq!(broker.offsets("out", 1).expect("there").log_start, 2);

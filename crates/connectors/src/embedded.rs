@@ -75,7 +75,7 @@ pub struct Append {
 pub trait EmbeddedLog: Send + Sync + 'static {
     /// The cluster's id, as clients see it; made with the data folder.
     fn cluster_id(&self) -> String;
-    /// Makes the topic if it is not there. Names that begin with `__` are internal.
+    /// Makes the topic if it is not there. Also an internal one (`sql::is_internal_topic`).
     async fn ensure_topic(&self, name: &str, spec: TopicSpec) -> Result<TopicInfo, EmbeddedError>;
     /// All topics, internal ones too.
     fn topics(&self) -> Vec<TopicInfo>;

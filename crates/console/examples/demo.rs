@@ -303,7 +303,7 @@ impl Backend for Demo {
         source.feed = Some("replay turnstiles.csv.gz at 1,200×, looping".to_owned());
         let mut dead = topic("turnstiles.dead-letters", 1, state.dead_total, state.dead_total * 240);
         dead.dead_letters = true;
-        let mut table_log = topic("__table.station_traffic", 1, state.traffic_total / 24, state.traffic_total * 40);
+        let mut table_log = topic("__millstream.table.station_traffic", 1, state.traffic_total / 24, state.traffic_total * 40);
         table_log.internal = true;
         let busy = topic("busy-stations", 1, state.traffic_total / 6, state.traffic_total * 20);
         overview.topics = vec![source, busy, dead, table_log];
@@ -431,7 +431,7 @@ impl Backend for Demo {
         match topic {
             "mta-turnstile" => Ok(state.records.iter().take(limit).cloned().collect()),
             "turnstiles.dead-letters" => Ok(state.dead.iter().take(limit).cloned().collect()),
-            "busy-stations" | "hello" | "__table.station_traffic" => Ok((0..limit.min(20))
+            "busy-stations" | "hello" | "__millstream.table.station_traffic" => Ok((0..limit.min(20))
                 .map(|n| Record {
                     partition: 0,
                     offset: 40 - n as i64,

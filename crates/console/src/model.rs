@@ -88,7 +88,7 @@ pub struct TopicInfo {
     pub bytes_kept: u64,
     /// Acknowledged and seen before it is synced to disk, because the topic asks for that.
     pub relaxed: bool,
-    /// Begins with `__`: hidden unless asked for.
+    /// Not for users' records: hidden unless asked for.
     pub internal: bool,
     /// Holds what flows could not process.
     pub dead_letters: bool,

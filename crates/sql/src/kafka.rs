@@ -34,8 +34,20 @@ const OPTIONS: &[&str] = &[
     "fetchOffset.retryIntervalMs",
 ];
 
-/// What is wrong with the name of a topic, if something is. Kafka's rules (`Topic.validate`); a name that begins with `__` is internal.
+/// Is this topic not for users' records? Kafka's own are internal, Millstream's and the engine's (`__millstream.…`).
+pub fn is_internal_topic(name: &str) -> bool {
+    const INTERNAL: [&str; 5] =
+        ["__cluster_metadata", "__consumer_offsets", "__metadata", "__share_group_state", "__transaction_state"];
+    name.starts_with("__millstream.") || INTERNAL.contains(&name)
+}
+
+/// What is wrong with the name of a topic that is written to, if something is.
 pub fn topic_fault(name: &str) -> Option<&'static str> {
+    name_fault(name).or_else(|| is_internal_topic(name).then_some("it is an internal topic's"))
+}
+
+/// Kafka's rules (`Topic.validate`).
+fn name_fault(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("it is empty"),
         "." | ".." => Some("'.' and '..' are not names"),
@@ -43,7 +55,6 @@ pub fn topic_fault(name: &str) -> Option<&'static str> {
         _ if !name.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c)) => {
             Some("only letters, digits, '.', '_' and '-' may stand in it")
         }
-        _ if name.starts_with("__") => Some("names that begin with '__' are internal"),
         _ => None,
     }
 }
@@ -112,7 +123,7 @@ pub(crate) fn options(written: &[(String, String, Span)], span: Span) -> Result<
     });
     for topic in topics.into_iter().flatten() {
         // Kafka's own topics are read, but not written to.
-        if let Some(fault) = topic_fault(topic.trim_start_matches("__")) {
+        if let Some(fault) = name_fault(topic) {
             let error = Diagnostic::at(
                 place["subscribe"],
                 "INVALID_OPTION",

@@ -22,7 +22,7 @@ mod spec;
 mod statement;
 
 pub use error::{Diagnostic, Report};
-pub use kafka::topic_fault;
+pub use kafka::{is_internal_topic, topic_fault};
 pub use pipeline::{FileFormat, Flow, Origin, Pipeline, Relation, RelationKind, Table, TableKind, relations_of};
 pub use project::{EMBEDDED_BOOTSTRAP, Environment, Project};
 pub use source::Span;

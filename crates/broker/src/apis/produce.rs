@@ -178,7 +178,7 @@ fn append(
     if context.version < IDS_SINCE && name::is_internal(name) {
         return Err(Refusal::new(
             ErrorCode::InvalidTopic,
-            &format!("topic {name} is internal: names beginning with '__' are"),
+            &format!("topic {name} is internal"),
         ));
     }
     let topic = context.topic(Operation::Write, name, id, context.version >= IDS_SINCE).map_err(|code| match code {

@@ -34,7 +34,7 @@ pub trait Produce: Send {
     async fn produce(&mut self, records: &[FeedRecord], state: &Json) -> Result<(), ProduceError>;
 }
 
-/// Records into a topic of the embedded log, with the feed's state in the internal topic `__feed.NAME`: one atomic append.
+/// Records into a topic of the embedded log, with the feed's state in the internal topic `__millstream.feed.NAME`: one atomic append.
 pub struct EmbeddedProducer {
     log: Arc<dyn EmbeddedLog>,
     topic: String,
@@ -52,7 +52,7 @@ const REFUSALS_MAX: u32 = 4;
 impl EmbeddedProducer {
     /// Makes the topics that are not there; `topic` with the broker's defaults.
     pub async fn open(log: Arc<dyn EmbeddedLog>, feed: &str, topic: &str) -> Result<Self, ProduceError> {
-        let states = format!("__feed.{feed}");
+        let states = format!("__millstream.feed.{feed}");
         let configs = [("segment.bytes", "1048576"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
         let configs = configs.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         log.ensure_topic(&states, TopicSpec { partitions: 1, configs }).await.map_err(produce_error)?;

@@ -329,7 +329,7 @@ async fn a_topic_that_is_deleted_meanwhile_is_made_again() {
     log.delete_topic("t");
     target.produce(&[record("c")], &state(3)).await.unwrap();
     assert_eq!(values(&log, "t").await, BTreeMap::from([(0, vec![b"c".to_vec()])]));
-    let states = log.offsets("__feed.feed", 0).unwrap();
+    let states = log.offsets("__millstream.feed.feed", 0).unwrap();
     assert_eq!((states.high_watermark, target.last_state().await.unwrap()), (3, Some(state(3))));
 }
 

@@ -148,7 +148,7 @@ pub(crate) async fn append(log: &MemoryLog, batch: &RecordBatch) {
         out.push(0, None, Some(&value), &[]);
     }
     let batches = out.finish().unwrap();
-    log.append(vec![Append { topic: "__table.t".into(), partition: 0, batches }]).await.unwrap();
+    log.append(vec![Append { topic: "__millstream.table.t".into(), partition: 0, batches }]).await.unwrap();
 }
 
 /// The numbers in all files that the metadata names, sorted, and the number of files in the folder that it does not name.
@@ -304,7 +304,7 @@ async fn a_start_removes_files_that_no_commit_names_and_no_others() {
     for n in 0..3 {
         append(&log, &rows(n, 1)).await;
     }
-    log.delete_records("__table.t", 0, 1).await.unwrap();
+    log.delete_records("__millstream.table.t", 0, 1).await.unwrap();
     let open = || FileSink::open(config(), Arc::new(LocalDisk), hub.reader()).unwrap();
     let mut sink = open();
     sink.commit(2).await.unwrap();
@@ -359,7 +359,7 @@ async fn files_that_do_not_fit_the_log_are_told() {
     }
     let mut sink = FileSink::open(config(), Arc::new(LocalDisk), hub.reader()).unwrap();
     sink.commit(2).await.unwrap();
-    log.delete_records("__table.t", 0, 3).await.unwrap();
+    log.delete_records("__millstream.table.t", 0, 3).await.unwrap();
     let gone = FileSink::open(config(), Arc::new(LocalDisk), hub.reader()).err().unwrap();
     assert!(gone.to_string().contains("--full-refresh t"), "{gone}");
     let (_, other) = table().await;

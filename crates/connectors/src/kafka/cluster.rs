@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use millstream_engine::{Position, RecordId, Source, SourceBatch, SourceError};
+use millstream_sql::is_internal_topic;
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -31,7 +32,6 @@ use super::offsets::{Begin, begin, ends, limit, no_record, origin, parse_partiti
 use super::options::{KafkaOptions, Topics};
 use crate::decode::{Columns, Decoder};
 use crate::embedded::PartitionOffsets;
-use crate::table_log::topics::is_internal;
 
 /// Batches decoded ahead of the engine.
 const PREFETCH_BATCHES: usize = 8;
@@ -148,7 +148,7 @@ impl ClusterSource {
             }
             Topics::Pattern(pattern) => {
                 let all = self.ask(|consumer, timeout| metadata(consumer, None, timeout)).await?;
-                all.into_iter().filter(|(name, _)| !is_internal(name) && pattern.is_match(name)).collect()
+                all.into_iter().filter(|(name, _)| !is_internal_topic(name) && pattern.is_match(name)).collect()
             }
         };
         *self.missing_since.lock() = None;

@@ -107,7 +107,7 @@ impl ClusterSink {
             .set("queue.buffering.max.kbytes", "32768");
         let producer: FutureProducer<Link> =
             config.create_with_context(Link::new(bootstrap, None)).map_err(|e| refused(e.to_string()))?;
-        let positions = format!("__follower.{name}");
+        let positions = format!("__millstream.follower.{name}");
         let configs = [("segment.bytes", "1048576"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
         let configs = configs.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         log.ensure_topic(&positions, TopicSpec { partitions: 1, configs }).await?;

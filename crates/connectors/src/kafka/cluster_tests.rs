@@ -108,7 +108,7 @@ fn of_table(batch: &RecordBatch) -> Vec<Append> {
     for value in payload::encode(&batch.schema(), std::slice::from_ref(batch)).unwrap() {
         out.push(0, None, Some(&value), &[]);
     }
-    vec![Append { topic: "__table.t".into(), partition: 0, batches: out.finish().unwrap() }]
+    vec![Append { topic: "__millstream.table.t".into(), partition: 0, batches: out.finish().unwrap() }]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,7 +137,7 @@ async fn a_table_is_sent_to_a_cluster_by_key() {
     for _ in 0..3 {
         log.append(more.clone()).await.unwrap();
     }
-    log.delete_records("__table.t", 0, 3).await.unwrap();
+    log.delete_records("__millstream.table.t", 0, 3).await.unwrap();
     let mut anew = ClusterSink::open("t.out", &servers, [], delivery, hub.reader(), dynamic()).await.unwrap();
     assert_eq!(anew.position(), 3);
     anew.send(4).await.unwrap();

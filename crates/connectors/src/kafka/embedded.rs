@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream, FuturesUnordered};
 use millstream_engine::{Position, RecordId, Source, SourceBatch, SourceError};
+use millstream_sql::is_internal_topic;
 use tokio::sync::mpsc;
 
 use super::handed_over::handed_over;
@@ -16,7 +17,6 @@ use super::offsets::{Begin, begin, data_loss, ends, limit, no_record, origin, pa
 use super::options::{KafkaOptions, Topics};
 use crate::decode::{Columns, Decoder};
 use crate::embedded::{EmbeddedError, EmbeddedLog, TopicSpec};
-use crate::table_log::topics::is_internal;
 
 /// Bytes asked for at once; decompressed they may be more.
 const READ_BYTES: usize = 1 << 20;
@@ -72,7 +72,7 @@ impl EmbeddedSource {
         }
         let wanted = |name: &str| match &self.options.topics {
             Topics::Names(names) => names.binary_search_by(|n| n.as_str().cmp(name)).is_ok(),
-            Topics::Pattern(pattern) => !is_internal(name) && pattern.is_match(name),
+            Topics::Pattern(pattern) => !is_internal_topic(name) && pattern.is_match(name),
             Topics::Partitions(_) => false,
         };
         let topics = self.log.topics().into_iter().filter(|t| wanted(&t.name));

@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use millstream_engine::{Clock, Commit, CommitError, DeadLetter, FlowLog, Progress};
 use millstream_functions::Session;
 use millstream_protocol::records::{Record, Scratch};
+use millstream_sql::is_internal_topic;
 use tokio::sync::Mutex;
 
 use super::delivery::{Delivery, Gather, Sticky};
 use super::hub::TableHub;
 use super::payload;
-use super::topics::{flow_spec, flow_topic, is_internal, table_topic};
+use super::topics::{flow_spec, flow_topic, table_topic};
 use crate::embedded::{EmbeddedError, EmbeddedLog, TopicSpec};
 use crate::records::visit;
 
@@ -114,8 +115,8 @@ impl TableLog {
 
     /// Makes a topic that a row names; gives why it cannot be written to, if it cannot.
     async fn named_by_row(&self, state: &mut State, topic: &str) -> Result<Option<String>, CommitError> {
-        if is_internal(topic) {
-            return Ok(Some(format!("{topic:.249} is an internal topic: names that begin with '__' are not for rows")));
+        if is_internal_topic(topic) {
+            return Ok(Some(format!("{topic:.249} is an internal topic, and not for rows")));
         }
         if state.partitions.contains_key(topic) {
             return Ok(None);

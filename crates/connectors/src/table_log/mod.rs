@@ -1,7 +1,7 @@
 //! The log of tables and flows: a commit of the engine as one atomic append to the embedded log.
 //!
-//! One append holds the table's rows (`__table.NAME`), the deliveries to `millstream.topic`, the dead letters, the late rows and the flow's
-//! progress (`__flow.NAME`). So either all of an epoch is there, for everyone, or nothing is.
+//! One append holds the table's rows (`__millstream.table.NAME`), the deliveries to `millstream.topic`, the dead letters, the late rows and the flow's
+//! progress (`__millstream.flow.NAME`). So either all of an epoch is there, for everyone, or nothing is.
 
 pub mod delivery;
 pub mod flow;

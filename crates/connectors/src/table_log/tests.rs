@@ -167,7 +167,7 @@ async fn a_flow_without_state_keeps_its_last_progress() {
         flow.commit(commit(epoch, vec![])).await.unwrap();
     }
     flow.snapshot_taken(5).await.unwrap();
-    assert_eq!(log.offsets("__flow.t", 0).unwrap().log_start, 4);
+    assert_eq!(log.offsets("__millstream.flow.t", 0).unwrap().log_start, 4);
     assert_eq!(flow.last().await.unwrap().unwrap().epoch, 5);
 }
 
@@ -202,7 +202,7 @@ fn named(pairs: &[(Option<&str>, &str)]) -> RecordBatch {
 async fn a_row_that_names_a_wrong_topic_becomes_a_dead_letter() {
     let log = MemoryLog::new();
     let long = "x".repeat(250);
-    let wrong = ["__flow.t", "__table.t", "__consumer_offsets", "__new", "a b", "..", "", long.as_str()];
+    let wrong = ["__millstream.flow.t", "__millstream.table.t", "__consumer_offsets", "__millstream.new", "a b", "..", "", long.as_str()];
     let mut pairs = vec![(None, "plain"), (Some("other"), "named")];
     pairs.extend(wrong.iter().map(|topic| (Some(*topic), "stray")));
     let rows = named(&pairs);
@@ -216,8 +216,8 @@ async fn a_row_that_names_a_wrong_topic_becomes_a_dead_letter() {
         flow.commit(commit(epoch, vec![rows.clone()])).await.unwrap();
     }
     let names: Vec<String> = log.topics().into_iter().map(|topic| topic.name).collect();
-    assert_eq!(names, ["__flow.t", "__table.t", "other", "out", "p.dead-letters"]);
-    assert_eq!((log.offsets("__flow.t", 0).unwrap().high_watermark, flow.since(0).await.unwrap().len()), (2, 2));
+    assert_eq!(names, ["__millstream.flow.t", "__millstream.table.t", "other", "out", "p.dead-letters"]);
+    assert_eq!((log.offsets("__millstream.flow.t", 0).unwrap().high_watermark, flow.since(0).await.unwrap().len()), (2, 2));
     assert_eq!(hub.reader().read(0, 9, 1 << 20).await.unwrap().rows(), 2 * pairs.len());
     for (topic, value) in [("out", "plain"), ("other", "named")] {
         let values: Vec<_> = records(&log, topic, 0).await.into_iter().map(|(_, value, _)| value).collect();

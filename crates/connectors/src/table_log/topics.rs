@@ -2,22 +2,14 @@
 
 use crate::embedded::TopicSpec;
 
-/// Names that begin so are the log's and the engine's own: no row and no pattern reaches them.
-const INTERNAL_PREFIX: &str = "__";
-
-/// Is this topic not for users' records?
-pub fn is_internal(topic: &str) -> bool {
-    topic.starts_with(INTERNAL_PREFIX)
-}
-
 /// Topic of a table's rows.
 pub fn table_topic(table: &str) -> String {
-    format!("__table.{table}")
+    format!("__millstream.table.{table}")
 }
 
 /// Topic of a flow's progress.
 pub fn flow_topic(flow: &str) -> String {
-    format!("__flow.{flow}")
+    format!("__millstream.flow.{flow}")
 }
 
 /// Bytes of a segment of a table's log: pruning frees whole segments.

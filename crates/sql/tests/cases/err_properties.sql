@@ -3,7 +3,7 @@ CREATE STREAMING TABLE a TBLPROPERTIES ('millstream.topic' = 'out', 'millstream.
 CREATE STREAMING TABLE b
 TBLPROPERTIES (
   'millstream.topic' = 'a b',
-  'millstream.late.topic' = '__late',
+  'millstream.late.topic' = '__millstream.late',
   'millstream.topic.format' = 'avro'
 ) AS SELECT topic AS page FROM STREAM kafka WITH (subscribe = 'x');
 CREATE STREAMING TABLE c AS SELECT topic FROM STREAM kafka WITH (subscribe = '');
