@@ -129,7 +129,8 @@ pub(crate) struct FetchSessions {
 /// What a fetch is to a session.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    id: i32,
+    /// The session's id; 0: there is none yet.
+    pub id: i32,
     session: Option<Arc<Mutex<Session>>>,
     /// The client is to be told everything.
     full: bool,
@@ -209,11 +210,6 @@ impl FetchSessions {
         request.topics = session.topics();
         drop(session);
         Ok(Turn { id, session: Some(shared), full: false, begins: None })
-    }
-
-    /// The answer holds everything back: the session's id, and what it told before holds.
-    pub fn finish_empty(&self, turn: &Turn) -> i32 {
-        turn.id
     }
 
     /// Leaves of an answer what the client does not know. Gives the session's id, 0 if there is none.

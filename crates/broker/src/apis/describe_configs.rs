@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Access, Api, Context};
 use crate::BrokerError;
-use crate::configs::{broker, group, topic::Source};
+use crate::configs::{Kind, broker, group, topic::Source};
 use crate::security::acl::{Operation, Resource};
 
 /// Kinds of things that have configurations.
@@ -90,24 +90,11 @@ type Described = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>
 fn topic(context: &Context, name: &str) -> Described {
     let found = context.topic(Operation::DescribeConfigs, name, Uuid::nil(), false);
     let topic = found.map_err(|code| (code, BrokerError::no_topic(code, name).to_string()))?;
-    let all = topic.config.sources().map(|(key, value, source)| DescribeConfigsResourceResult {
-        name: key.name.to_string(),
-        value: Some(value.to_string()),
-        read_only: false,
-        config_source: source.code(),
-        is_sensitive: false,
-        synonyms: topic
-            .config
-            .layers(key)
-            .into_iter()
-            .map(|layer| DescribeConfigsSynonym {
-                name: layer.name.to_string(),
-                value: Some(layer.value.to_string()),
-                source: layer.source.code(),
-            })
-            .collect(),
-        config_type: key.kind.code(),
-        documentation: Some(key.doc.to_string()),
+    let all = topic.config.sources().map(|(key, value, source)| {
+        let layers = topic.config.layers(key).into_iter();
+        let layers = layers.map(|layer| (layer.name, layer.value.to_string(), layer.source)).collect();
+        // The value in the topic's unit: a layer's may be in another.
+        describe(key.name, (Some(value.to_string()), source), layers, (key.kind, key.doc, false))
     });
     Ok(all.collect())
 }
@@ -118,7 +105,7 @@ fn this_broker(context: &Context, name: &str) -> Described {
     if name.is_empty() {
         let all = dynamic.settings(true).iter().filter_map(|(name, value)| {
             let source = Source::DynamicDefault;
-            broker::find(name).map(|found| describe(found, &[(value.clone(), source)]))
+            broker::find(name).map(|found| of_broker(&found, vec![(value.clone(), source)]))
         });
         return Ok(all.collect());
     }
@@ -140,7 +127,7 @@ fn this_broker(context: &Context, name: &str) -> Described {
             }
             _ => {}
         }
-        describe(found, &layers)
+        of_broker(&found, layers)
     });
     Ok(all.collect())
 }
@@ -152,46 +139,43 @@ fn group(context: &Context, name: &str) -> Vec<DescribeConfigsResourceResult> {
         let own = own.get(key.name).map(|value| (key.name, value.clone(), Source::Group));
         let found = broker::find(key.broker_name).expect("every key of groups has one of the broker behind it");
         let behind = dynamic.layers(&found).into_iter().map(|(value, source)| (key.broker_name, value, source));
-        let layers: Vec<(&str, String, Source)> = own.into_iter().chain(behind).collect();
-        let (_, value, source) = layers.first().cloned().expect("the broker has a value for each");
-        DescribeConfigsResourceResult {
-            name: key.name.to_string(),
-            value: Some(value),
-            read_only: false,
-            config_source: source.code(),
-            is_sensitive: false,
-            synonyms: layers
-                .into_iter()
-                .map(|(name, value, source)| DescribeConfigsSynonym {
-                    name: name.to_string(),
-                    value: Some(value),
-                    source: source.code(),
-                })
-                .collect(),
-            config_type: key.kind.code(),
-            documentation: Some(key.doc.to_string()),
-        }
+        let layers: Vec<Layer<'_>> = own.into_iter().chain(behind).collect();
+        describe(key.name, first(&layers), layers, (key.kind, key.doc, false))
     });
     each.collect()
 }
 
-fn describe(found: broker::Found, layers: &[(String, Source)]) -> DescribeConfigsResourceResult {
-    let holds = layers.first();
+fn of_broker(found: &broker::Found, layers: Vec<(String, Source)>) -> DescribeConfigsResourceResult {
+    let layers: Vec<Layer<'_>> = layers.into_iter().map(|(value, source)| (found.name, value, source)).collect();
+    describe(found.name, first(&layers), layers, (found.kind, found.doc, !found.is_dynamic()))
+}
+
+/// A value that there is for a configuration: the name that has it, the value, where it comes from. The first one holds.
+type Layer<'a> = (&'a str, String, Source);
+
+fn first(layers: &[Layer<'_>]) -> (Option<String>, Source) {
+    layers.first().map_or((None, Source::Default), |(_, value, source)| (Some(value.clone()), *source))
+}
+
+fn describe(
+    name: &str,
+    (value, source): (Option<String>, Source),
+    layers: Vec<Layer<'_>>,
+    (kind, doc, read_only): (Kind, &str, bool),
+) -> DescribeConfigsResourceResult {
+    let synonyms = layers.into_iter().map(|(name, value, source)| DescribeConfigsSynonym {
+        name: name.to_string(),
+        value: Some(value),
+        source: source.code(),
+    });
     DescribeConfigsResourceResult {
-        name: found.name.to_string(),
-        value: holds.map(|(value, _)| value.clone()),
-        read_only: !found.is_dynamic(),
-        config_source: holds.map_or(Source::Default, |(_, source)| *source).code(),
+        name: name.to_string(),
+        value,
+        read_only,
+        config_source: source.code(),
         is_sensitive: false,
-        synonyms: layers
-            .iter()
-            .map(|(value, source)| DescribeConfigsSynonym {
-                name: found.name.to_string(),
-                value: Some(value.clone()),
-                source: source.code(),
-            })
-            .collect(),
-        config_type: found.kind.code(),
-        documentation: Some(found.doc.to_string()),
+        synonyms: synonyms.collect(),
+        config_type: kind.code(),
+        documentation: Some(doc.to_string()),
     }
 }

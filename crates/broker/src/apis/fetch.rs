@@ -65,8 +65,8 @@ impl Api for Fetch {
                 let fetched = client.as_ref().map(|client| client.fetched(round.bytes));
                 let throttle_time_ms = fetched.map_or(0, |fetched| fetched.wait_ms as i32);
                 if fetched.is_some_and(|fetched| !fetched.is_given) {
-                    let session_id = context.broker.fetch_sessions.finish_empty(&turn);
-                    return FetchResponse { throttle_time_ms, session_id, ..FetchResponse::default() };
+                    // What the session told before holds.
+                    return FetchResponse { throttle_time_ms, session_id: turn.id, ..FetchResponse::default() };
                 }
                 count(&context, &round);
                 let session_id = context.broker.fetch_sessions.finish(turn, &mut round.responses, now_ms);
