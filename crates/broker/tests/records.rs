@@ -364,7 +364,8 @@ async fn each_records_time_stamp_is_held_against_its_topics_bounds() {
     client.create("t", 1, &bounds).await;
     client.create("both", 1, &[&bounds[..], &[("cleanup.policy", "compact")]].concat()).await;
     client.create("stamped", 1, &[&bounds[..], &[("message.timestamp.type", "LogAppendTime")]].concat()).await;
-    client.create("past", 1, &bounds[..1]).await;
+    client.create("past", 1, &[bounds[0], ("message.timestamp.after.max.ms", "9223372036854775807")]).await;
+    client.create("plain", 1, &[]).await;
     let now = now_ms();
     let (good, old, future, none) = ((now, true), (now - 60_000, true), (now + 60_000, true), (-1, true));
     type Case<'a> = (&'a str, &'a [(i64, bool)], &'a [i32]);
@@ -377,6 +378,8 @@ async fn each_records_time_stamp_is_held_against_its_topics_bounds() {
         ("t", &[none], &[]),
         ("past", &[good, future], &[]),
         ("past", &[future, old], &[1]),
+        ("plain", &[(0, true), future], &[]),
+        ("plain", &[good, (now + 2 * 60 * 60 * 1000, true)], &[1]),
         ("stamped", &[old, future], &[]),
         ("both", &[(now, false), future, good], &[0, 1]),
     ];

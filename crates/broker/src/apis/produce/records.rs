@@ -27,8 +27,9 @@ struct Rules<'a> {
     timestamps: Option<(i64, i64)>,
 }
 
-/// Checks each record, if the topic asks something of them: otherwise, as by default, a batch stays closed. `header` is that of the batch in
-/// `records`, whose CRC was checked.
+/// Checks each record, if the topic asks something of them: otherwise a batch stays closed. So does one whose header says that no record is later
+/// than it may be, where nothing else is asked, as by default: retention and the search by time go by the header, too. `header` is that of the
+/// batch in `records`, whose CRC was checked.
 pub(super) fn check(
     topic: &Topic,
     partition: i32,
@@ -41,7 +42,8 @@ pub(super) fn check(
     let timestamps = (is_bounded && !topic.log_append_time).then(|| {
         (now_ms.saturating_sub(topic.timestamp_before_max_ms), now_ms.saturating_add(topic.timestamp_after_max_ms))
     });
-    if !topic.compacts && timestamps.is_none() {
+    let says_enough = |(_, latest)| topic.timestamp_before_max_ms == i64::MAX && header.max_timestamp <= latest;
+    if !topic.compacts && timestamps.is_none_or(says_enough) {
         return Ok(());
     }
     let rules = Rules { topic, partition, timestamps };
