@@ -1,5 +1,7 @@
 """What all tests here share. A part that is missing skips loudly, and fails where MILLSTREAM_STRICT=1."""
 
+import collections
+import os
 import pathlib
 import shutil
 import subprocess
@@ -7,6 +9,41 @@ import subprocess
 import pytest
 
 import millstream
+
+
+# Minutes that each file may take on two cores, beside the other lane. What took longer is told at the end of a run: it is to be made faster.
+BUDGET = {
+    "test_broker_crash.py": 4,
+    "test_cli.py": 1,
+    "test_clients.py": 8,
+    "test_crash.py": 4,
+    "test_differential.py": 4,
+    "test_durability.py": 2,
+    "test_examples.py": 2,
+    "test_histories.py": 1,
+    "test_hostile.py": 2,
+    "test_kafka.py": 4,
+    "test_newcomer.py": 2,
+    "test_page.py": 2,
+    "test_parts.py": 2,
+    "test_secured.py": 3,
+    "test_spark.py": 6,
+    "test_suites.py": 8,
+    "test_supervised.py": 2,
+    "test_waiting.py": 2,
+}
+
+
+def pytest_terminal_summary(terminalreporter):
+    seconds = collections.Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration"):
+                seconds[pathlib.Path(report.nodeid.split("::")[0]).name] += report.duration
+    for name, spent in sorted(seconds.items()):
+        budget = BUDGET[name]
+        over = "   OVER ITS BUDGET" if spent > budget * 60 and os.environ.get("MILLSTREAM_SOAK") != "1" else ""
+        terminalreporter.line(f"{spent / 60:5.1f} of {budget} min  {name}{over}")
 
 
 def missing(what):
