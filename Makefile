@@ -4,6 +4,10 @@ export CARGO_BUILD_JOBS ?= 2
 VENV := .venv
 PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 
+# The files whose tests wait longest for a peer or a kill; they run beside all the others.
+PEERS := $(addprefix tests/test_,suites.py kafka.py crash.py spark.py examples.py differential.py)
+SLOW := $(filter-out tests/test_examples.py,$(PEERS)) $(addprefix tests/test_,broker_crash.py newcomer.py)
+
 .PHONY: build test quick lint unit integration tools integration-peers integration-here soak bench bench-broker web
 
 build:            ## the binary: target/release/millstream
@@ -14,7 +18,7 @@ test: lint build unit integration   ## everything; MILLSTREAM_STRICT=1 makes a m
 quick: build      ## what one runs while working: unit tests and the fast half of the integration tests
 	cargo test --release --quiet
 	$(MAKE) tools
-	$(PYTEST) tests --ignore tests/test_spark.py --ignore tests/test_crash.py --ignore tests/test_broker_crash.py --ignore tests/test_kafka.py --ignore tests/test_suites.py --ignore tests/test_newcomer.py
+	$(PYTEST) tests $(addprefix --ignore ,$(SLOW))
 
 lint:             ## formatting and clippy, warnings denied
 	cargo fmt --all --check
@@ -23,9 +27,6 @@ lint:             ## formatting and clippy, warnings denied
 
 unit:             ## the crates' own tests, golden pipelines among them
 	cargo test --release --workspace
-
-# The files whose tests wait longest for a peer or a kill; they run beside all the others.
-PEERS := $(addprefix tests/test_,suites.py kafka.py crash.py spark.py examples.py)
 
 integration: tools   ## real clients, real peers, kill -9, the page in a browser: two lanes side by side
 	$(MAKE) -j2 --output-sync=target integration-peers integration-here
