@@ -465,7 +465,7 @@ impl Coordinator {
             }
             let consumer = inner.groups.get(group_id).and_then(|held| held.consumer.as_ref());
             let checked = match consumer {
-                Some(consumer) => Some(consumer.check_epoch(&by.member_id, by.generation)),
+                Some(consumer) => Some(consumer.check_commit(&by.member_id, by.generation)),
                 None => self.with_group(&mut inner, group_id, |group, now_ms, _| {
                     group.check_commit(now_ms, &by.member_id, by.instance_id.as_deref(), by.generation)
                 }),
@@ -519,7 +519,7 @@ impl Coordinator {
     pub(super) fn check_member(self: &Arc<Self>, group_id: &str, by: &Committer) -> Result<(), GroupError> {
         let mut inner = self.inner.lock();
         if let Some(consumer) = inner.groups.get(group_id).and_then(|held| held.consumer.as_ref()) {
-            return consumer.check_epoch(&by.member_id, by.generation);
+            return consumer.check_commit(&by.member_id, by.generation);
         }
         self.with_group(&mut inner, group_id, |group, now_ms, _| {
             group.check_transactional_commit(now_ms, &by.member_id, by.instance_id.as_deref(), by.generation)
