@@ -80,7 +80,7 @@ impl Api for TxnOffsetCommit {
             false => transactions.commit_offsets(&request.transactional_id, producer, joining, group, offsets).await,
         };
         if let Err(refused) = result {
-            let code = refusal_code(&refused);
+            let code = refusal_code(refused);
             let all = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
             all.filter(|partition| partition.error_code.is_ok()).for_each(|partition| partition.error_code = code);
         }
@@ -89,12 +89,12 @@ impl Api for TxnOffsetCommit {
 }
 
 /// What the producer is told. It knows the words of classic groups only: any other about its member is fatal to it, where it could have aborted.
-fn refusal_code(refused: &OffsetsRefused) -> ErrorCode {
+fn refusal_code(refused: OffsetsRefused) -> ErrorCode {
     match refused {
         OffsetsRefused::Transaction(ErrorCode::ProducerFenced) => ErrorCode::InvalidProducerEpoch,
-        OffsetsRefused::Transaction(code) => *code,
+        OffsetsRefused::Transaction(code) => code,
         OffsetsRefused::Group(GroupError::StaleMemberEpoch) => ErrorCode::IllegalGeneration,
-        OffsetsRefused::Group(error) => group_code(*error),
+        OffsetsRefused::Group(error) => group_code(error),
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
             (OffsetsRefused::Transaction(ErrorCode::ProducerFenced), ErrorCode::InvalidProducerEpoch),
             (OffsetsRefused::Transaction(ErrorCode::InvalidTxnState), ErrorCode::InvalidTxnState),
         ] {
-            assert_eq!(refusal_code(&refused), code);
+            assert_eq!(refusal_code(refused), code);
         }
     }
 }
