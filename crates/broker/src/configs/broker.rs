@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Kind, VALUE_BYTES_MAX, nearest, topic, without_effect};
 use crate::BrokerConfig;
 use crate::groups::consumer::assignor::Assignor;
+use crate::limits::overrides;
 
 /// Where a key's value stands in [`BrokerConfig`].
 #[derive(Debug, Clone, Copy)]
@@ -273,6 +274,11 @@ pub fn check(name: &str, value: &str) -> Result<(Found, String), String> {
     if matches!(name, "log.dir" | "log.dirs") && value.contains(',') {
         return Err(format!("{name}={value:?}: one data folder holds everything; name one"));
     }
+    if name == "max.connections.per.ip.overrides"
+        && let Some(why) = overrides(&kept).find_map(Result::err)
+    {
+        return Err(format!("{name}: {why}"));
+    }
     Ok((found, kept))
 }
 
@@ -339,6 +345,9 @@ mod tests {
             r#"there is no broker configuration "log.retention.hour"; is "log.retention.hours" meant?"#
         );
         assert!(check("zookeeper.connect", "a:1").expect_err("it is wrong").contains("ZooKeeper"));
+        let why = check("max.connections.per.ip.overrides", "1.2.3.4:7, db:5").expect_err("hosts are not looked up");
+        assert!(why.contains("\"db:5\""), "{why}");
+        assert!(check("max.connections.per.ip.overrides", "1.2.3.4:7,[::1]:5").is_ok());
         assert!(check("ssl.enabled.protocols", "TLSv1.3").expect_err("it is wrong").contains("both"));
     }
 
