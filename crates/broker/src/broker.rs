@@ -24,6 +24,9 @@ use crate::transactions::Coordinator as Transactions;
 use crate::unpacking::Unpacking;
 use crate::{BrokerConfig, BrokerError};
 
+/// Most topics that are named where a disk fails: a list of all would say no more.
+const REFUSING_TOLD: usize = 10;
+
 /// A single node. Serves any number of listeners ([`Broker::serve`]) and the process it lives in (`embedded.rs`).
 #[derive(Debug)]
 pub struct Broker {
@@ -211,6 +214,13 @@ impl Broker {
         self.groups.topic_deleted(name).await
     }
 
+    /// A sentence for each topic for which the storage refuses records: which, and why. Of many topics, the first ones.
+    pub fn refusing(&self) -> Vec<String> {
+        let (all, now) = (self.topics.all(), std::time::Instant::now());
+        let refused = all.iter().filter_map(|topic| Some((&topic.name, topic.counters.refused(now)?)));
+        refused.take(REFUSING_TOLD).map(|(name, why)| format!("topic {name}: {why}")).collect()
+    }
+
     /// What went through each topic, and what is there; also internal ones.
     pub fn topic_stats(&self) -> Vec<TopicStats> {
         let all = self.topics.all();
@@ -229,6 +239,7 @@ impl Broker {
                 records: topic.partitions.iter().map(records).sum(),
                 size_bytes: topic.partitions.iter().map(|partition| partition.size_bytes()).sum(),
                 relaxed: topic.partitions.iter().any(|partition| partition.config().is_relaxed()),
+                refused: None,
             }
             .with_counters(&topic.counters)
         });

@@ -183,6 +183,7 @@ async fn who_guesses_waits_and_others_do_not() {
     Connection::open(&address, login(SCRAM, "bob", "builder")).await.expect("let in");
     assert!(begin.elapsed() < Duration::from_millis(700), "{:?}", begin.elapsed());
     assert!(guessing.await.expect("it ends"));
+    assert!(server.broker.metrics_text().contains("millstream_failed_logins_total 5\n"));
     server.stop().await;
 }
 
