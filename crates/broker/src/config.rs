@@ -60,7 +60,7 @@ pub struct BrokerConfig {
     pub group_consumer_assignors: Vec<Assignor>,
     /// `offset.metadata.max.bytes`: longest note of a committed offset.
     pub offset_metadata_bytes_max: usize,
-    /// `offsets.retention.minutes`, in milliseconds: how long offsets of a group without members are kept.
+    /// `offsets.retention.minutes`, in milliseconds: how long offsets are kept that nobody needs.
     pub offsets_retention_ms: i64,
     /// `transaction.max.timeout.ms`: longest time-out that a transactional producer may ask for.
     pub transaction_max_timeout_ms: i32,

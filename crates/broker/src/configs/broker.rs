@@ -120,7 +120,7 @@ pub const KEYS: &[Key] = &[
     key("offsets.retention.minutes", Kind::Int(1), "10080", Use::Field(Field {
         get: |config| (config.offsets_retention_ms / 60_000).to_string(),
         set: |config, value| value.trim().parse::<i64>().map(|minutes| config.offsets_retention_ms = minutes * 60_000).is_ok(),
-    }), "How long offsets of a group without members are kept."),
+    }), "How long offsets are kept that nobody needs: those of a group without members, and of topics that no member is subscribed to."),
     key("queued.max.request.bytes", Kind::Long(-1), "268435456", field!(queued_request_bytes_max), "Memory for large requests that are received or answered, over all connections; -1: no bound."),
     key("quota.window.num", Kind::Int(1), "11", field!(quota_window_num), "Samples over which a rate is taken that a quota limits."),
     key("quota.window.size.seconds", Kind::Int(1), "1", field!(quota_window_size_seconds), "The length of such a sample."),
