@@ -106,6 +106,14 @@ impl Security {
         Ok(Security { users, backoff: Mutex::default(), authorizer, counts: Counts::default(), doors })
     }
 
+    /// Reads the certificates of all listeners again. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with which file.
+    pub fn read_certificates(&self) -> Result<(), String> {
+        self.doors.values().filter_map(|door| door.tls.as_ref()).try_for_each(|tls| tls.read_again())
+    }
+
     /// The door of a listener; `None`: it is to be secured, and the configuration does not know it.
     pub fn door(&self, listener: &Listener) -> Option<Arc<Door>> {
         match listener.protocol {
