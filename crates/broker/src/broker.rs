@@ -24,6 +24,11 @@ use crate::transactions::Coordinator as Transactions;
 use crate::unpacking::Unpacking;
 use crate::{BrokerConfig, BrokerError};
 
+/// How often, at most, a pause asks whether it is to be another one.
+const CONFIG_LOOK: Duration = Duration::from_secs(1);
+/// Most topics that are named where a disk fails: a list of all would say no more.
+const REFUSING_TOLD: usize = 10;
+
 /// A single node. Serves any number of listeners ([`Broker::serve`]) and the process it lives in (`embedded.rs`).
 #[derive(Debug)]
 pub struct Broker {
@@ -60,7 +65,6 @@ impl Broker {
             crate::configs::broker::check(name, value).map_err(BrokerError::InvalidConfig)?;
         }
         let config = Arc::new(config);
-        log.set_compaction_bytes_max(config.compaction_buffer_bytes);
         let (topics, groups, transactions, security, quotas) = blocking(|| {
             let topics = Arc::new(Topics::open(log.clone(), config.clone())?);
             let group_configs = Arc::new(GroupConfigs::open(topics.clone(), config.clone()));
@@ -138,9 +142,13 @@ impl Broker {
 
     /// Compaction of topics that ask for it. Apart from the rest, for it may take long.
     async fn compact(self: Arc<Self>) {
-        let pause = Duration::from_millis(self.config.compaction_backoff_ms.max(1));
+        let pause = || Duration::from_millis(self.topics.dynamic().number("log.cleaner.backoff.ms").max(1) as u64);
         loop {
-            tokio::time::sleep(pause).await;
+            let begun = Instant::now();
+            // It may be made shorter while it lasts.
+            while let Some(left) = pause().checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+                tokio::time::sleep(left.min(CONFIG_LOOK)).await;
+            }
             let (log, now_ms) = (self.log.clone(), self.config.clock.now_ms());
             match tokio::task::spawn_blocking(move || log.compact(now_ms)).await {
                 Ok(Ok(report)) if report.partitions > 0 => tracing::info!(
@@ -211,6 +219,13 @@ impl Broker {
         self.groups.topic_deleted(name).await
     }
 
+    /// A sentence for each topic for which the storage refuses records: which, and why. Of many topics, the first ones.
+    pub fn refusing(&self) -> Vec<String> {
+        let (all, now) = (self.topics.all(), std::time::Instant::now());
+        let refused = all.iter().filter_map(|topic| Some((&topic.name, topic.counters.refused(now)?)));
+        refused.take(REFUSING_TOLD).map(|(name, why)| format!("topic {name}: {why}")).collect()
+    }
+
     /// What went through each topic, and what is there; also internal ones.
     pub fn topic_stats(&self) -> Vec<TopicStats> {
         let all = self.topics.all();
@@ -229,6 +244,7 @@ impl Broker {
                 records: topic.partitions.iter().map(records).sum(),
                 size_bytes: topic.partitions.iter().map(|partition| partition.size_bytes()).sum(),
                 relaxed: topic.partitions.iter().any(|partition| partition.config().is_relaxed()),
+                refused: None,
             }
             .with_counters(&topic.counters)
         });

@@ -60,7 +60,7 @@ pub struct BrokerConfig {
     pub group_consumer_assignors: Vec<Assignor>,
     /// `offset.metadata.max.bytes`: longest note of a committed offset.
     pub offset_metadata_bytes_max: usize,
-    /// `offsets.retention.minutes`, in milliseconds: how long offsets of a group without members are kept.
+    /// `offsets.retention.minutes`, in milliseconds: how long offsets are kept that nobody needs.
     pub offsets_retention_ms: i64,
     /// `transaction.max.timeout.ms`: longest time-out that a transactional producer may ask for.
     pub transaction_max_timeout_ms: i32,
@@ -70,10 +70,6 @@ pub struct BrokerConfig {
     pub transaction_abort_check_interval_ms: u64,
     /// `log.retention.check.interval.ms`: how often retention and expiry look.
     pub retention_check_interval_ms: u64,
-    /// `log.cleaner.backoff.ms`: pause between two looks for topics to be compacted.
-    pub compaction_backoff_ms: u64,
-    /// `log.cleaner.dedupe.buffer.size`: most memory in bytes for the keys of a topic that is compacted.
-    pub compaction_buffer_bytes: u64,
     /// Size from which on an internal log (topics, offsets) is written anew and its past forgotten.
     pub internal_log_bytes_max: u64,
     /// `connections.max.reauth.ms`: how long a log-in holds before the client has to log in once more (KIP-368); 0: for ever.
@@ -127,8 +123,6 @@ impl Default for BrokerConfig {
             transactional_id_expiration_ms: 7 * 86_400_000,
             transaction_abort_check_interval_ms: 10_000,
             retention_check_interval_ms: 60_000,
-            compaction_backoff_ms: 15_000,
-            compaction_buffer_bytes: 128 << 20,
             internal_log_bytes_max: 16 << 20,
             connections_max_reauth_ms: 0,
             failed_authentication_delay_ms: 100,

@@ -133,14 +133,19 @@ impl Broker {
             }
             let records = batches(&part.batches).map_while(Result::ok);
             let records: u64 = records.map(|(header, _)| header.record_count.max(0) as u64).sum();
-            counted.push((found.counters.clone(), records, part.batches.len() as u64));
+            counted.push((found.counters.clone(), part.partition, records, part.batches.len() as u64));
             appends.push(Append::new(partition.topic_partition().clone(), part.batches));
         }
         if appends.is_empty() {
             return Ok(Vec::new());
         }
-        let appended = self.log.append(appends).await?;
-        counted.iter().for_each(|(counters, records, bytes)| counters.add_in(*records, *bytes));
+        let appended = self.log.append(appends).await.inspect_err(|error| {
+            counted.iter().for_each(|(counters, partition, ..)| counters.fails(*partition, error));
+        })?;
+        for (counters, partition, records, bytes) in &counted {
+            counters.works(*partition);
+            counters.add_in(*records, *bytes);
+        }
         Ok(appended.iter().map(|part| part.base_offset).collect())
     }
 

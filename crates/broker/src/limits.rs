@@ -84,14 +84,36 @@ pub(crate) fn connections_max(dynamic: &Dynamic) -> usize {
     number(dynamic.get("max.connections"))
 }
 
-/// `max.connections.per.ip` for an address, which `max.connections.per.ip.overrides` (`ADDRESS:COUNT,…`) may have its own for.
+/// `max.connections.per.ip` for an address, which `max.connections.per.ip.overrides` may have its own for.
 pub(crate) fn per_address_max(dynamic: &Dynamic, address: IpAddr) -> usize {
-    let overrides = dynamic.get("max.connections.per.ip.overrides").unwrap_or_default();
-    let own = overrides.split(',').filter_map(|one| one.trim().rsplit_once(':')).find_map(|(name, count)| {
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        (bare.parse::<IpAddr>().ok()?.to_canonical() == address.to_canonical()).then(|| number(Some(count)))
-    });
-    own.unwrap_or_else(|| number(dynamic.get("max.connections.per.ip")))
+    let stated = dynamic.get("max.connections.per.ip.overrides").unwrap_or_default();
+    // What was set was checked.
+    let own = overrides(stated).filter_map(Result::ok).find(|(own, _)| own.to_canonical() == address.to_canonical());
+    own.map_or_else(|| number(dynamic.get("max.connections.per.ip")), |(_, most)| most)
+}
+
+/// What `max.connections.per.ip.overrides` says: `ADDRESS:COUNT,…`; an address of IPv6 may stand in brackets. An entry that cannot be used is an
+/// error that names it: whoever wrote it believes that an address has its bound.
+pub(crate) fn overrides(stated: &str) -> impl Iterator<Item = Result<(IpAddr, usize), String>> + '_ {
+    let entries = stated.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    entries.map(|entry| {
+        let (name, count) = entry.rsplit_once(':').unwrap_or((entry, ""));
+        let name = name.trim().trim_start_matches('[').trim_end_matches(']');
+        let most = count.trim().parse::<i32>().ok().and_then(|most| usize::try_from(most).ok());
+        match (name.parse::<IpAddr>(), most) {
+            (Ok(address), Some(most)) => Ok((address, most)),
+            (Err(_), Some(_)) if is_host(name) => Err(format!(
+                "{entry:?} names a host, and what addresses a host has changes: write the address, as ADDRESS:COUNT"
+            )),
+            _ => Err(format!("{entry:?} is not ADDRESS:COUNT")),
+        }
+    })
+}
+
+/// Whether it may be the name of a host, and not an address that is mistyped.
+fn is_host(name: &str) -> bool {
+    let is_of_names = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    name.chars().all(is_of_names) && name.contains(|c: char| c.is_ascii_alphabetic())
 }
 
 fn number(value: Option<&str>) -> usize {
@@ -209,6 +231,18 @@ mod tests {
             assert_eq!(per_address_max(&dynamic, address.parse().expect("an address")), max, "{address}");
         }
         assert_eq!(connections_max(&dynamic), usize::MAX);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_used_is_named() {
+        let good = overrides("1.2.3.4:7, [::1]:0,::2:5,").collect::<Result<Vec<_>, _>>().expect("all can be used");
+        assert_eq!(good.iter().map(|(_, most)| *most).collect::<Vec<_>>(), [7, 0, 5]);
+        for wrong in ["1.2.3.4", "1.2.3.4:", "1.2.3.4:many", "1.2.3.4:-1", "1.2.3:5", ":5", "1.2.3.4:3000000000"] {
+            let why = overrides(wrong).next().expect("one entry").expect_err("it cannot be used");
+            assert_eq!(why, format!("{wrong:?} is not ADDRESS:COUNT"));
+        }
+        let why = overrides("db.example.com:5").next().expect("one entry").expect_err("it cannot be used");
+        assert!(why.starts_with("\"db.example.com:5\" names a host"), "{why}");
     }
 
     #[tokio::test]

@@ -10,7 +10,10 @@
 //! | `millstream_throttled_total{quota}`, `millstream_throttled_ms_total{quota}` | counter | how often clients were made to wait by a quota, and how long |
 //! | `millstream_muted_connections` | gauge | connections that wait |
 //! | `millstream_quota_clients` | gauge | users, client ids and addresses that are counted for quotas |
+//! | `millstream_failed_logins_total` | counter | log-ins by SASL that failed |
+//! | `millstream_acl_denials_total` | counter | what clients asked for and may not do |
 //! | `millstream_topics`, `millstream_partitions` | gauge | what there is, internal topics too |
+//! | `millstream_topics_refusing` | gauge | topics for which the storage refuses records |
 //! | `millstream_topic_records_in_total{topic}`, `…_bytes_in_total`, `…_records_out_total`, `…_bytes_out_total` | counter | what went through a topic |
 //! | `millstream_topic_records{topic}`, `millstream_topic_size_bytes{topic}` | gauge | what is in a topic |
 
@@ -84,10 +87,15 @@ impl Broker {
         let (muted, counted) = self.quotas.len();
         out.one("muted_connections", "Connections that wait because of a quota.", muted as u64);
         out.one("quota_clients", "Users, client ids and addresses that are counted for quotas.", counted as u64);
+        let counts = &self.security.counts;
+        out.total("failed_logins_total", "Log-ins by SASL that failed.", counts.failed_logins.load(Relaxed));
+        out.total("acl_denials_total", "What clients asked for and may not do.", counts.denials.load(Relaxed));
         let topics = self.topic_stats();
         out.one("topics", "Topics, internal ones too.", topics.len() as u64);
         let partitions = topics.iter().map(|topic| u64::from(topic.partitions.unsigned_abs())).sum();
         out.one("partitions", "Partitions, of internal topics too.", partitions);
+        let refusing = topics.iter().filter(|topic| topic.refused.is_some()).count();
+        out.one("topics_refusing", "Topics for which the storage refuses records.", refusing as u64);
         out.topics(&topics);
         out.0
     }
@@ -107,6 +115,10 @@ impl Text {
 
     fn one(&mut self, name: &str, help: &str, value: u64) {
         self.family(name, "gauge", help, [(String::new(), value)]);
+    }
+
+    fn total(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "counter", help, [(String::new(), value)]);
     }
 
     fn topics(&mut self, topics: &[TopicStats]) {
@@ -152,6 +164,7 @@ mod tests {
             records: 0,
             size_bytes: 0,
             relaxed: false,
+            refused: None,
         };
         let topics: Vec<TopicStats> = (0..TOPICS_MAX + 5).map(topic).collect();
         let mut out = Text::default();

@@ -390,7 +390,16 @@ async fn rules_allow_deny_imply_and_outlive_a_restart() {
     assert_eq!(add(&mut admin, AclCreation { host: "10.9.8.7".to_owned(), ..deny.clone() }).await, ErrorCode::None);
     assert!(alice.fetch("secret", 0, 0).await.is_ok(), "denied from another address only");
     assert_eq!(add(&mut admin, deny).await, ErrorCode::None);
+    let denials = || {
+        let metrics = server.broker.metrics_text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("millstream_acl_denials_total "));
+        line.and_then(|count| count.parse::<u64>().ok()).expect("there is such a line")
+    };
+    let before = denials();
+    alice.metadata(None).await;
+    assert_eq!(denials(), before, "what is left out of a list is not denied");
     assert_eq!(alice.fetch("secret", 0, 0).await, Err(ErrorCode::TopicAuthorizationFailed));
+    assert!(denials() > before);
     assert_eq!(names(alice.metadata(Some(&["secret"])).await), ["secret"], "describing is not denied");
     // What alice may do is told as bits.
     let topics = Some(vec![metadata::MetadataRequestTopic { name: Some("rides".to_owned()), ..Default::default() }]);

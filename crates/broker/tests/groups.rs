@@ -320,6 +320,7 @@ async fn a_group_of_the_new_protocol_hands_partitions_over_and_survives_a_restar
         ("a", gives.member_epoch, ErrorCode::None),
         ("a", gives.member_epoch + 1, ErrorCode::StaleMemberEpoch),
         ("c", gives.member_epoch, ErrorCode::UnknownMemberId),
+        ("", -1, ErrorCode::UnknownMemberId),
     ] {
         let answer = client.call(9, commit(member, epoch)).await;
         assert_eq!(answer.topics[0].partitions[0].error_code, code, "{member} {epoch}");

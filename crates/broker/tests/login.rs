@@ -183,6 +183,7 @@ async fn who_guesses_waits_and_others_do_not() {
     Connection::open(&address, login(SCRAM, "bob", "builder")).await.expect("let in");
     assert!(begin.elapsed() < Duration::from_millis(700), "{:?}", begin.elapsed());
     assert!(guessing.await.expect("it ends"));
+    assert!(server.broker.metrics_text().contains("millstream_failed_logins_total 5\n"));
     server.stop().await;
 }
 
@@ -317,6 +318,26 @@ async fn a_clients_certificate_is_asked_for_and_new_files_hold_without_a_restart
     assert!(Connection::open(&address, old).await.is_err(), "the old one does not");
     std::fs::write(certificates.path().join("server.pem"), "nonsense").expect("written");
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    Connection::open(&address, trusting(certificates.path(), true)).await.expect("what cannot be read changes nothing");
+    let admin = Connection::open(&address, trusting(certificates.path(), true)).await;
+    let admin = admin.expect("what cannot be read changes nothing");
+    // Who names the file as it is named already has it read at once, and hears of what is wrong with it.
+    let request = IncrementalAlterConfigsRequest {
+        resources: vec![incremental_alter_configs::AlterConfigsResource {
+            resource_type: 4,
+            resource_name: "1".into(),
+            configs: vec![incremental_alter_configs::AlterableConfig {
+                name: "ssl.keystore.location".into(),
+                config_operation: 0,
+                value: Some(certificates.path().join("server.pem").display().to_string()),
+            }],
+        }],
+        validate_only: false,
+    };
+    let refused = admin.call(&request).await.expect("an answer");
+    assert_eq!(refused.responses[0].error_code, ErrorCode::InvalidRequest);
+    development(certificates.path(), &[], Some("client")).expect("made anew");
+    let taken = admin.call(&request).await.expect("an answer");
+    assert_eq!(taken.responses[0].error_code, ErrorCode::None);
+    Connection::open(&address, trusting(certificates.path(), true)).await.expect("the new ones hold at once");
     server.stop().await;
 }

@@ -278,7 +278,7 @@ async fn a_fetch_hears_that_its_topic_went_and_of_the_one_that_took_its_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compacted_topic_wants_keys_and_keeps_the_newest_record_of_each() {
     let dir = tempfile::tempdir().expect("a folder");
-    let server = Server::start_with(dir.path(), settings(&["log.cleaner.backoff.ms=20"])).await;
+    let server = Server::start_with(dir.path(), settings(&["log.cleaner.backoff.ms=3600000"])).await;
     let mut client = server.connect().await;
     // A record that is so much younger begins a new segment.
     let configs = [("cleanup.policy", "compact"), ("segment.ms", "1000"), ("min.cleanable.dirty.ratio", "0")];
@@ -291,6 +291,19 @@ async fn a_compacted_topic_wants_keys_and_keeps_the_newest_record_of_each() {
         let batch = builder.finish().expect("one record");
         assert_eq!(client.produce("c", -1, batch).await.error_code, ErrorCode::None);
     }
+    // The pause may be made shorter while it lasts.
+    let change = incremental_alter_configs::AlterableConfig {
+        name: "log.cleaner.backoff.ms".into(),
+        config_operation: 0,
+        value: Some("20".into()),
+    };
+    let resource = incremental_alter_configs::AlterConfigsResource {
+        resource_type: 4,
+        resource_name: "1".into(),
+        configs: vec![change],
+    };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    assert_eq!(client.call(1, request).await.responses[0].error_code, ErrorCode::None);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     loop {
         let mut found: Vec<i64> = Vec::new();

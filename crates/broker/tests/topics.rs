@@ -293,6 +293,7 @@ async fn metrics_say_what_went_through() {
     for line in [
         "millstream_requests_total{api=\"Produce\"} 1",
         "millstream_connections 1",
+        "millstream_topics_refusing 0",
         "millstream_topic_records_in_total{topic=\"t\"} 2",
         "millstream_topic_records{topic=\"t\"} 2",
     ] {

@@ -22,6 +22,8 @@ pub enum ResourceKind {
     Topic,
     /// A broker, by its node id; the empty name is what holds for all brokers.
     Broker,
+    /// A consumer group, by its name; it need not be there yet.
+    Group,
 }
 
 impl ResourceKind {
@@ -30,6 +32,7 @@ impl ResourceKind {
         match self {
             ResourceKind::Topic => 2,
             ResourceKind::Broker => 4,
+            ResourceKind::Group => 32,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `millstream configs`: settings of topics and brokers, and where they come from; quotas of users, client ids and addresses.
+//! `millstream configs`: settings of topics, brokers and groups, and where they come from; quotas of users, client ids and addresses.
 
 mod quotas;
 
@@ -19,6 +19,7 @@ Examples:
   millstream configs set topic orders retention.ms=7d segment.bytes=64MiB
   millstream configs unset topic orders retention.ms
   millstream configs get broker 1 --own                    only what was set on purpose
+  millstream configs set group readers consumer.session.timeout.ms=60s
   millstream configs set user ann producer_byte_rate=10MiB a quota; `all`: of users without one of their own
   millstream configs set user ann consumer_byte_rate=1MiB --client ingest
   millstream configs get user                              the quotas of all users
@@ -43,7 +44,7 @@ enum Action {
     Get {
         /// Of what
         kind: Kind,
-        /// Name of the topic, node id of the broker; user, client id or address, `all`, or none to see all of them
+        /// Name of the topic or group, node id of the broker; user, client id or address, `all`, or none to see all of them
         name: Option<String>,
         /// Only these settings
         #[arg(value_name = "SETTING")]
@@ -64,7 +65,7 @@ enum Action {
     Set {
         /// Of what
         kind: Kind,
-        /// Name of the topic, node id of the broker, user, client id, address; or `all`
+        /// Name of the topic or group, node id of the broker, user, client id, address; or `all`
         name: String,
         /// A user's quotas for this client id, or `all`
         #[arg(long, value_name = "ID")]
@@ -77,7 +78,7 @@ enum Action {
     Unset {
         /// Of what
         kind: Kind,
-        /// Name of the topic, node id of the broker, user, client id, address; or `all`
+        /// Name of the topic or group, node id of the broker, user, client id, address; or `all`
         name: String,
         /// A user's quotas for this client id, or `all`
         #[arg(long, value_name = "ID")]
@@ -92,6 +93,7 @@ enum Action {
 enum Kind {
     Topic,
     Broker,
+    Group,
     User,
     Client,
     Ip,
@@ -109,6 +111,7 @@ impl Kind {
         match self {
             Kind::Topic => Place::Resource(ResourceKind::Topic),
             Kind::Broker => Place::Resource(ResourceKind::Broker),
+            Kind::Group => Place::Resource(ResourceKind::Group),
             Kind::User => Place::Quotas("user"),
             Kind::Client => Place::Quotas("client-id"),
             Kind::Ip => Place::Quotas("ip"),
@@ -140,7 +143,7 @@ impl Setting {
         }
     }
 
-    /// Whether somebody set it for this very topic or broker, or for all of them.
+    /// Whether somebody set it for this very topic, broker or group, or for all of them.
     pub fn is_own(&self) -> bool {
         self.source != "default"
     }
@@ -169,6 +172,7 @@ fn source(code: i8) -> &'static str {
         4 => "broker's start",
         5 => "default",
         6 => "logger",
+        8 => "group",
         _ => "unknown",
     }
 }
@@ -265,7 +269,7 @@ async fn change(
     }
 }
 
-/// Topics and brokers have settings for all clients.
+/// Topics, brokers and groups have settings for all clients.
 fn without_client(client: Option<&str>) -> Result<(), CommandError> {
     match client {
         Some(_) => Err(CommandError::Usage("--client goes with a user".to_owned())),
@@ -275,10 +279,12 @@ fn without_client(client: Option<&str>) -> Result<(), CommandError> {
 
 const EXPLAINED: &[Column] = &[text("setting"), text("value"), text("source"), text("meaning")];
 
-/// A topic or a broker that is there, under Kafka's name.
+/// A topic or a broker that is there, or a group, under Kafka's name.
 async fn resource(client: &Client, kind: ResourceKind, name: &str) -> Result<String, CommandError> {
     match kind {
         ResourceKind::Topic => topics::find(client, name).await.map(|_| name.to_owned()),
+        // Its settings may come before it.
+        ResourceKind::Group => Ok(name.to_owned()),
         ResourceKind::Broker if name == "all" => Ok(String::new()),
         ResourceKind::Broker => {
             let brokers: Vec<String> = client.brokers().iter().map(|(id, _)| id.to_string()).collect();

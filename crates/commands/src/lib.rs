@@ -46,7 +46,7 @@ pub enum Command {
     Produce(produce::Produce),
     /// Print records: readable on a terminal, NDJSON in a pipe
     Consume(consume::Consume),
-    /// Show and change settings of topics and brokers
+    /// Show and change settings of topics, brokers and groups
     Configs(configs::Configs),
     /// List, make and delete users; change their passwords, make API keys
     Users(users::Users),

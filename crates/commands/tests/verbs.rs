@@ -419,6 +419,13 @@ async fn settings_are_shown_and_changed() {
     let broker = server.broker_id().await;
     assert!(!server.run(&format!("configs get broker {broker}")).await.json().is_empty());
     assert!(server.run("configs get broker 99").await.error.unwrap().contains(&broker));
+    // A group's settings may come before the group.
+    let set = server.run("configs set group readers consumer.session.timeout.ms=60s").await;
+    assert!(set.notes.starts_with("group readers: consumer.session.timeout.ms = 60000"), "{}", set.notes);
+    let own = server.run("configs get group readers --own").await.json();
+    assert!(own.len() == 1 && own[0]["value"] == "60000" && own[0]["source"] == "group", "{own:?}");
+    server.run("configs unset group readers consumer.session.timeout.ms").await;
+    assert_eq!(server.run("configs get group readers --own").await.out, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

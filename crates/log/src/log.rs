@@ -361,6 +361,12 @@ impl Log {
         self.inner.compaction_keys_max.store(compaction::keys_in(bytes), Ordering::Relaxed);
     }
 
+    /// How long a silent producer is remembered: Kafka's `producer.id.expiration.ms`. Replaces [`LogOptions::producer_expiration_ms`] from the
+    /// next time on that producers are noted or read.
+    pub fn set_producer_expiration_ms(&self, ms: i64) {
+        self.shared().context.producer_expiration_ms.store(ms, Ordering::Relaxed);
+    }
+
     /// Syncs all segments now and frees the journal. Durability does not need it: it makes the next start shorter.
     ///
     /// # Errors

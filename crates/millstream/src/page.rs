@@ -67,7 +67,7 @@ impl Backend for Page {
             free_bytes: room(&self.data).map(|room| room.free),
             memory_bytes: memory_bytes(),
             zone: live.map(zone).unwrap_or_default().name(),
-            problems: problems(self.disks.full(), live),
+            problems: problems(self.storage(), live),
             topics: self.broker.topic_stats().iter().map(|topic| topic_info(topic, live)).collect(),
             flows: live.map(|l| l.flows.iter().map(|f| flow_info(f, &zone(l))).collect()).unwrap_or_default(),
             tables: live.map(tables).unwrap_or_default(),
@@ -79,7 +79,7 @@ impl Backend for Page {
     }
 
     fn ready(&self) -> Result<(), String> {
-        let mut reasons = self.disks.full();
+        let mut reasons = self.storage();
         if self.project.is_some() {
             let live = self.live.read().clone();
             reasons.extend(live.map_or_else(|| vec!["starting".to_owned()], |live| live.problems()));
@@ -113,6 +113,13 @@ impl Backend for Page {
 }
 
 impl Page {
+    /// What the storage has no room for, or refuses.
+    fn storage(&self) -> Vec<String> {
+        let mut found = self.disks.full();
+        found.extend(self.broker.refusing());
+        found
+    }
+
     async fn newest(&self, topic: &str, partition: i32, limit: usize) -> Result<Vec<Record>, BackendError> {
         let unavailable = |error: millstream_broker::BrokerError| BackendError::Unavailable(error.to_string());
         let offsets = self.broker.offsets(topic, partition).map_err(unavailable)?;
@@ -154,10 +161,10 @@ fn zone(live: &Live) -> Zone {
 }
 
 /// What has stopped or waits, the worst first.
-fn problems(disks: Vec<String>, live: Option<&Live>) -> Vec<Problem> {
+fn problems(storage: Vec<String>, live: Option<&Live>) -> Vec<Problem> {
     let whole = |text: String| Problem { bad: true, text, ..Problem::default() };
     let capital = |text: String| text[..1].to_uppercase() + &text[1..];
-    let mut found: Vec<Problem> = disks.into_iter().map(|text| whole(capital(text))).collect();
+    let mut found: Vec<Problem> = storage.into_iter().map(|text| whole(capital(text))).collect();
     let Some(live) = live else { return found };
     found.extend(live.feeds.iter().filter_map(|feed| feed_problem(feed)));
     found.extend(live.flows.iter().filter_map(|flow| flow_problem(flow)));

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::describe_configs::{BROKER, GROUP, TOPIC};
 use super::{Access, Api, Context, repeated, words};
 use crate::configs::{Kind, Settings, broker, group, topic};
+use crate::runtime::blocking;
 use crate::security::acl::{self, Operation};
 use crate::{BrokerConfig, BrokerError, topics::name};
 
@@ -19,6 +20,9 @@ const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
+
+/// Files that are read again while the broker runs.
+const CERTIFICATES: [&str; 2] = ["ssl.keystore.location", "ssl.truststore.location"];
 
 pub(crate) struct IncrementalAlterConfigs;
 
@@ -103,7 +107,16 @@ pub(super) async fn change_settings(
             }
             let resource = if name.is_empty() { Resource::AllBrokers } else { Resource::Broker };
             let of_all = resource == Resource::AllBrokers;
-            let change = move |own: &Settings| checked(&config, resource, own, change(resource, own)?);
+            let broker = context.broker.clone();
+            let change = move |own: &Settings| -> Result<Settings, BrokerError> {
+                let mut after = change(resource, own)?;
+                let certificates = resource == Resource::Broker && take_certificates(&config, &mut after);
+                let after = checked(&config, resource, own, after)?;
+                if certificates {
+                    blocking(|| broker.security.read_certificates()).map_err(BrokerError::InvalidRequest)?;
+                }
+                Ok(after)
+            };
             match validate_only {
                 true => change(topics.dynamic().settings(of_all)).map(|_| ()),
                 false => topics.set_broker_configs(of_all, change).await,
@@ -118,6 +131,17 @@ pub(super) async fn change_settings(
         }
         other => Err(BrokerError::InvalidRequest(format!("resources of kind {other} have no configuration here"))),
     }
+}
+
+/// Takes the files of certificates out of the changes that are named as they are already, which is how they are read again at once. False: there
+/// were none.
+fn take_certificates(config: &BrokerConfig, after: &mut Settings) -> bool {
+    let before = after.len();
+    after.retain(|name, value| {
+        let present = config.settings.get(name).map(|present| present.trim());
+        !CERTIFICATES.contains(&name.as_str()) || present != Some(value.trim())
+    });
+    after.len() < before
 }
 
 /// Settings as they are kept: what changes is held against the tables. A broker's refusals are those of an invalid request, as Kafka has it.
@@ -231,6 +255,16 @@ mod tests {
         let after = apply(Resource::Topic, &after, vec![change(SUBTRACT, "cleanup.policy", Some("delete"))])
             .expect("a good change");
         assert_eq!(after["cleanup.policy"], "compact");
+    }
+
+    #[test]
+    fn certificates_are_named_as_they_are_to_be_read_again() {
+        let settings = |path: &str| Settings::from([("ssl.keystore.location".to_string(), path.to_string())]);
+        let config = BrokerConfig { settings: settings("/etc/broker.pem"), ..BrokerConfig::default() };
+        let (mut same, mut other) = (settings("/etc/broker.pem"), settings("/etc/other.pem"));
+        assert!(take_certificates(&config, &mut same) && same.is_empty());
+        assert!(!take_certificates(&config, &mut other));
+        assert!(checked(&config, Resource::Broker, &Settings::new(), other).is_err(), "the file is named at the start");
     }
 
     #[test]

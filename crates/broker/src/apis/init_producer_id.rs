@@ -40,7 +40,7 @@ async fn initialize(context: &Context, request: &InitProducerIdRequest) -> Resul
         expected => Some(expected),
     };
     let Some(id) = &request.transactional_id else {
-        if !context.may(Operation::IdempotentWrite, Resource::CLUSTER)
+        if !context.could(Operation::IdempotentWrite, Resource::CLUSTER)
             && !context.may_to_any(Operation::Write, Kind::Topic)
         {
             return Err(ErrorCode::ClusterAuthorizationFailed);

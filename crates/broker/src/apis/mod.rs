@@ -58,6 +58,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -310,17 +311,34 @@ impl Context {
         self.broker.quotas.client(&self.session, &self.client_id)
     }
 
-    /// Whether the client may do this.
+    /// Whether the client may do this; a no is counted as a denial.
     pub fn may(&self, operation: Operation, resource: Resource<'_>) -> bool {
+        let allowed = self.could(operation, resource);
+        if !allowed {
+            self.denied();
+        }
+        allowed
+    }
+
+    fn denied(&self) {
+        self.broker.security.counts.denials.fetch_add(1, Relaxed);
+    }
+
+    /// As [`Context::may`] where a no denies nobody what they asked for: it leaves something out of a list, or another rule may still allow it.
+    pub fn could(&self, operation: Operation, resource: Resource<'_>) -> bool {
         let authorizer = &self.broker.security.authorizer;
         !authorizer.is_on()
             || authorizer.allows(&self.session.principal(), self.peer.ip().to_canonical(), operation, resource)
     }
 
-    /// Whether the client may do this to anything of the kind.
+    /// Whether the client may do this to anything of the kind; a no is counted as a denial.
     pub fn may_to_any(&self, operation: Operation, kind: Kind) -> bool {
         let authorizer = &self.broker.security.authorizer;
-        authorizer.allows_any(&self.session.principal(), self.peer.ip().to_canonical(), operation, kind)
+        let allowed = authorizer.allows_any(&self.session.principal(), self.peer.ip().to_canonical(), operation, kind);
+        if !allowed {
+            self.denied();
+        }
+        allowed
     }
 
     /// The topic that a client names in order to do this: by its id where the version has ids, otherwise by its name. Internal topics are
@@ -417,7 +435,7 @@ pub(crate) mod operations {
             Kind::Group => GROUP,
             _ => CLUSTER,
         };
-        let allowed = all.iter().filter(|operation| context.may(**operation, resource));
+        let allowed = all.iter().filter(|operation| context.could(**operation, resource));
         allowed.fold(0, |bits, operation| bits | 1 << operation.code())
     }
 

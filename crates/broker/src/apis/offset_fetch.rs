@@ -47,7 +47,11 @@ impl Api for OffsetFetch {
         let mut topics: BTreeMap<String, Vec<OffsetFetchResponsePartition>> = BTreeMap::new();
         let unstable = unstable(&context, request.require_stable, &request.group_id);
         for (name, found) in context.broker.groups.offsets(&request.group_id, names.as_deref()) {
-            let is_allowed = context.may(Operation::Describe, Resource::topic(&name.0));
+            let topic = Resource::topic(&name.0);
+            let is_allowed = match asks_for_all {
+                true => context.could(Operation::Describe, topic),
+                false => context.may(Operation::Describe, topic),
+            };
             if asks_for_all && !is_allowed {
                 continue;
             }
@@ -155,7 +159,7 @@ fn one_group(context: &Context, require_stable: bool, asked: OffsetFetchRequestG
                 by_topic.entry(name.0.clone()).or_default().push((name, found));
             }
             for (name, found) in by_topic {
-                if !context.may(Operation::Describe, Resource::topic(&name)) {
+                if !context.could(Operation::Describe, Resource::topic(&name)) {
                     continue;
                 }
                 let topic_id = context.broker.topics.get(&name).map_or(Uuid::nil(), |topic| topic.id);

@@ -132,6 +132,7 @@ impl Begun {
                 if let Some(saving) = &self.saving {
                     transactions.produced(saving);
                 }
+                self.counters.works(index);
                 if self.counters.takes_again() {
                     tracing::info!("appends are taken again");
                 }
@@ -148,6 +149,7 @@ impl Begun {
             }
             Ok([]) => refused(index, Refusal::new(ErrorCode::UnknownServerError, &"the log gave no result")),
             Err(error) => {
+                self.counters.fails(index, error);
                 if self.counters.refuses() {
                     tracing::warn!(%error, "append refused; it is said again when one of its topic has been taken meanwhile");
                 }

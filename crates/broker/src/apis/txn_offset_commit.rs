@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{Access, Api, Context, group_code};
 use crate::groups::coordinator::Committer;
+use crate::groups::exchange::GroupError;
 use crate::security::acl::{Operation, Resource};
 use crate::transactions::PendingOffset;
 use crate::transactions::coordinator::{Joining, OffsetsRefused};
@@ -79,15 +80,21 @@ impl Api for TxnOffsetCommit {
             false => transactions.commit_offsets(&request.transactional_id, producer, joining, group, offsets).await,
         };
         if let Err(refused) = result {
-            let code = match refused {
-                OffsetsRefused::Transaction(ErrorCode::ProducerFenced) => ErrorCode::InvalidProducerEpoch,
-                OffsetsRefused::Transaction(code) => code,
-                OffsetsRefused::Group(error) => group_code(error),
-            };
+            let code = refusal_code(refused);
             let all = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
             all.filter(|partition| partition.error_code.is_ok()).for_each(|partition| partition.error_code = code);
         }
         TxnOffsetCommitResponse { topics, ..TxnOffsetCommitResponse::default() }
+    }
+}
+
+/// What the producer is told. It knows the words of classic groups only: any other about its member is fatal to it, where it could have aborted.
+fn refusal_code(refused: OffsetsRefused) -> ErrorCode {
+    match refused {
+        OffsetsRefused::Transaction(ErrorCode::ProducerFenced) => ErrorCode::InvalidProducerEpoch,
+        OffsetsRefused::Transaction(code) => code,
+        OffsetsRefused::Group(GroupError::StaleMemberEpoch) => ErrorCode::IllegalGeneration,
+        OffsetsRefused::Group(error) => group_code(error),
     }
 }
 
@@ -99,4 +106,22 @@ fn refused_all(request: TxnOffsetCommitRequest, error_code: ErrorCode) -> TxnOff
         TxnOffsetCommitResponseTopic { partitions: partitions.collect(), name: topic.name }
     });
     TxnOffsetCommitResponse { topics: topics.collect(), ..TxnOffsetCommitResponse::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_producer_is_not_told_words_that_are_fatal_to_it() {
+        for (refused, code) in [
+            (OffsetsRefused::Group(GroupError::StaleMemberEpoch), ErrorCode::IllegalGeneration),
+            (OffsetsRefused::Group(GroupError::IllegalGeneration), ErrorCode::IllegalGeneration),
+            (OffsetsRefused::Group(GroupError::UnknownMemberId), ErrorCode::UnknownMemberId),
+            (OffsetsRefused::Transaction(ErrorCode::ProducerFenced), ErrorCode::InvalidProducerEpoch),
+            (OffsetsRefused::Transaction(ErrorCode::InvalidTxnState), ErrorCode::InvalidTxnState),
+        ] {
+            assert_eq!(refusal_code(refused), code);
+        }
+    }
 }

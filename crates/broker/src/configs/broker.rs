@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Kind, VALUE_BYTES_MAX, nearest, topic, without_effect};
 use crate::BrokerConfig;
 use crate::groups::consumer::assignor::Assignor;
+use crate::limits::overrides;
 
 /// Where a key's value stands in [`BrokerConfig`].
 #[derive(Debug, Clone, Copy)]
@@ -100,8 +101,8 @@ pub const KEYS: &[Key] = &[
     key("group.min.session.timeout.ms", Kind::Int(0), "6000", field!(group_min_session_timeout_ms), "Shortest session time-out."),
     key("listener.security.protocol.map", Kind::List(&[]), "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Use::Start, "What is spoken on each listener."),
     key("listeners", Kind::List(&[]), "PLAINTEXT://:9092", Use::Start, "Where the broker listens, each NAME://HOST:PORT."),
-    key("log.cleaner.backoff.ms", Kind::Long(0), "15000", field!(compaction_backoff_ms), "Pause between two looks for topics to be compacted."),
-    key("log.cleaner.dedupe.buffer.size", Kind::Long(1), "134217728", field!(compaction_buffer_bytes), "Most memory for the keys of a topic that is compacted, in bytes; more keys take several passes."),
+    key("log.cleaner.backoff.ms", Kind::Long(0), "15000", Use::Dynamic, "Pause between two looks for topics to be compacted."),
+    key("log.cleaner.dedupe.buffer.size", Kind::Long(1), "134217728", Use::Dynamic, "Most memory for the keys of a topic that is compacted, in bytes; more keys take several passes."),
     without("log.dir", Kind::String, Use::Start, "The data folder, unless log.dirs is set."),
     without("log.dirs", Kind::String, Use::Start, "The data folder; one."),
     key("log.retention.check.interval.ms", Kind::Long(1), "60000", field!(retention_check_interval_ms), "How often retention and expiry look."),
@@ -119,15 +120,16 @@ pub const KEYS: &[Key] = &[
     key("offsets.retention.minutes", Kind::Int(1), "10080", Use::Field(Field {
         get: |config| (config.offsets_retention_ms / 60_000).to_string(),
         set: |config, value| value.trim().parse::<i64>().map(|minutes| config.offsets_retention_ms = minutes * 60_000).is_ok(),
-    }), "How long offsets of a group without members are kept."),
+    }), "How long offsets are kept that nobody needs: those of a group without members, and of topics that no member is subscribed to."),
+    key("producer.id.expiration.ms", Kind::Int(1), "86400000", Use::Dynamic, "A producer that is silent for so long is forgotten."),
     key("queued.max.request.bytes", Kind::Long(-1), "268435456", field!(queued_request_bytes_max), "Memory for large requests that are received or answered, over all connections; -1: no bound."),
     key("quota.window.num", Kind::Int(1), "11", field!(quota_window_num), "Samples over which a rate is taken that a quota limits."),
     key("quota.window.size.seconds", Kind::Int(1), "1", field!(quota_window_size_seconds), "The length of such a sample."),
     key("sasl.enabled.mechanisms", Kind::List(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]), "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512", Use::Start, "Ways to log in on listeners with SASL."),
     key("socket.request.max.bytes", Kind::Int(1), "104857600", field!(request_bytes_max), "Largest request that is read."),
     key("ssl.client.auth", Kind::Choice(&["none", "requested", "required"]), "none", Use::Start, "Whether clients show a certificate; its subject is who they are."),
-    without("ssl.keystore.location", Kind::String, Use::Start, "The broker's private key and certificates in a PEM file; read again when it changes."),
-    without("ssl.truststore.location", Kind::String, Use::Start, "Authorities of clients' certificates in a PEM file; read again when it changes."),
+    without("ssl.keystore.location", Kind::String, Use::Start, "The broker's private key and certificates in a PEM file; read again when it changes, and at once when it is set to the same name."),
+    without("ssl.truststore.location", Kind::String, Use::Start, "Authorities of clients' certificates in a PEM file; read again when it changes, and at once when it is set to the same name."),
     key("super.users", Kind::String, "", Use::Start, "Who may do everything: User:NAME, semicolons between."),
     key("transaction.abort.timed.out.transaction.cleanup.interval.ms", Kind::Int(1), "10000", field!(transaction_abort_check_interval_ms), "How often transactions are looked at whose time is up."),
     key("transaction.max.timeout.ms", Kind::Int(1), "900000", field!(transaction_max_timeout_ms), "Longest time-out that a transactional producer may ask for."),
@@ -273,6 +275,11 @@ pub fn check(name: &str, value: &str) -> Result<(Found, String), String> {
     if matches!(name, "log.dir" | "log.dirs") && value.contains(',') {
         return Err(format!("{name}={value:?}: one data folder holds everything; name one"));
     }
+    if name == "max.connections.per.ip.overrides"
+        && let Some(why) = overrides(&kept).find_map(Result::err)
+    {
+        return Err(format!("{name}: {why}"));
+    }
     Ok((found, kept))
 }
 
@@ -339,6 +346,9 @@ mod tests {
             r#"there is no broker configuration "log.retention.hour"; is "log.retention.hours" meant?"#
         );
         assert!(check("zookeeper.connect", "a:1").expect_err("it is wrong").contains("ZooKeeper"));
+        let why = check("max.connections.per.ip.overrides", "1.2.3.4:7, db:5").expect_err("hosts are not looked up");
+        assert!(why.contains("\"db:5\""), "{why}");
+        assert!(check("max.connections.per.ip.overrides", "1.2.3.4:7,[::1]:5").is_ok());
         assert!(check("ssl.enabled.protocols", "TLSv1.3").expect_err("it is wrong").contains("both"));
     }
 

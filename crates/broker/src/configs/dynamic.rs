@@ -64,4 +64,27 @@ impl Dynamic {
     pub fn get(&self, name: &str) -> Option<&str> {
         [&self.own, &self.all, &self.config.settings].into_iter().find_map(|layer| layer.get(name)).map(String::as_str)
     }
+
+    /// The same as a number: the default where nobody says another.
+    pub(crate) fn number(&self, name: &str) -> i64 {
+        let stated = self.get(name).and_then(|value| value.trim().parse().ok());
+        stated.or_else(|| broker::find(name)?.default?.parse().ok()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_that_of_the_nearest_who_says_one() {
+        let of = |value: &str| Settings::from([("log.cleaner.backoff.ms".to_string(), value.to_string())]);
+        let config = Arc::new(BrokerConfig { settings: of("1"), ..BrokerConfig::default() });
+        let number = |dynamic: &Dynamic| dynamic.number("log.cleaner.backoff.ms");
+        let nobody = Dynamic::new(Arc::new(BrokerConfig::default()), Settings::new(), Settings::new());
+        assert_eq!((number(&nobody), nobody.number("producer.id.expiration.ms")), (15_000, 86_400_000));
+        let start = Dynamic::new(config, Settings::new(), Settings::new());
+        let all = start.with(true, of("2"));
+        assert_eq!([number(&start), number(&all), number(&all.with(false, of("3")))], [1, 2, 3]);
+    }
 }

@@ -141,7 +141,6 @@ pub(crate) const KEYS: &[Key] = &[
     key("offsets.topic.segment.bytes", Kind::Int(i32::MIN), "104857600", FIXED, OWN_LOGS),
     key("principal.builder.class", Kind::Exactly("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"), "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder", FIXED, "Classes of Java cannot be loaded: a user is who logged in, or the subject of the certificate."),
     key("process.roles", Kind::Choice(&["broker,controller", "controller,broker", "broker"]), "broker,controller", FIXED, "One process is broker and controller."),
-    key("producer.id.expiration.ms", Kind::Exactly("86400000"), "86400000", FIXED, "An idempotent producer that is silent for a day is forgotten."),
     key("producer.purgatory.purge.interval.requests", Kind::Int(i32::MIN), "1000", FIXED, NODE),
     key("queued.max.requests", Kind::Int(i32::MIN), "500", FIXED, "queued.max.request.bytes bounds what is in flight, by its memory."),
     key("remote.fetch.max.wait.ms", Kind::Int(i32::MIN), "500", LIVE, TIERED),

@@ -465,7 +465,7 @@ impl Coordinator {
             }
             let consumer = inner.groups.get(group_id).and_then(|held| held.consumer.as_ref());
             let checked = match consumer {
-                Some(consumer) => Some(consumer.check_epoch(&by.member_id, by.generation)),
+                Some(consumer) => Some(consumer.check_commit(&by.member_id, by.generation)),
                 None => self.with_group(&mut inner, group_id, |group, now_ms, _| {
                     group.check_commit(now_ms, &by.member_id, by.instance_id.as_deref(), by.generation)
                 }),
@@ -519,7 +519,7 @@ impl Coordinator {
     pub(super) fn check_member(self: &Arc<Self>, group_id: &str, by: &Committer) -> Result<(), GroupError> {
         let mut inner = self.inner.lock();
         if let Some(consumer) = inner.groups.get(group_id).and_then(|held| held.consumer.as_ref()) {
-            return consumer.check_epoch(&by.member_id, by.generation);
+            return consumer.check_commit(&by.member_id, by.generation);
         }
         self.with_group(&mut inner, group_id, |group, now_ms, _| {
             group.check_transactional_commit(now_ms, &by.member_id, by.instance_id.as_deref(), by.generation)
@@ -705,16 +705,13 @@ impl Coordinator {
 
     /// A topic was deleted: what was committed for it means nothing any more.
     pub(crate) async fn topic_deleted(self: &Arc<Self>, topic: &str) -> Result<(), BrokerError> {
-        self.forget(|_, (of, _), _| of == topic).await
+        self.forget(|held| held.offsets.keys().filter(|(of, _)| of == topic).cloned().collect()).await
     }
 
-    /// Forgets offsets of groups that have been without members for long, then the groups themselves; writes the log anew if it is large.
+    /// Forgets offsets that nobody has needed for long, then groups that have been without members as long; writes the log anew if it is large.
     pub(crate) async fn expire(self: &Arc<Self>) -> Result<(), BrokerError> {
         let before_ms = self.config.clock.now_ms() - self.config.offsets_retention_ms;
-        self.forget(|held, _, value| {
-            held.is_vacant() && held.empty_since_ms < before_ms && value.commit_ms < before_ms
-        })
-        .await?;
+        self.forget(|held| expired(held, before_ms)).await?;
         let vacant: Vec<String> = {
             let inner = self.inner.lock();
             let gone = |held: &Held| {
@@ -730,16 +727,15 @@ impl Coordinator {
         self.rewrite_if_large().await
     }
 
-    async fn forget(
-        self: &Arc<Self>,
-        what: impl Fn(&Held, &(String, i32), &OffsetRecord) -> bool,
-    ) -> Result<(), BrokerError> {
+    async fn forget(self: &Arc<Self>, what: impl Fn(&Held) -> Vec<(String, i32)>) -> Result<(), BrokerError> {
         let (written, gone) = {
             let mut inner = self.inner.lock();
             let mut gone: Vec<(String, (String, i32), i64)> = Vec::new();
             for (id, held) in &inner.groups {
-                let matching = held.offsets.iter().filter(|(name, committed)| what(held, name, &committed.value));
-                gone.extend(matching.map(|(name, committed)| (id.clone(), name.clone(), committed.position)));
+                gone.extend(what(held).into_iter().filter_map(|name| {
+                    let position = held.offsets.get(&name)?.position;
+                    Some((id.clone(), name, position))
+                }));
             }
             if gone.is_empty() {
                 return Ok(());
@@ -880,6 +876,24 @@ pub enum CommitError {
     Log(#[from] LogError),
 }
 
+/// Offsets committed before `before_ms` that nobody has needed since: all of them if the group has had no members for as long, otherwise those
+/// of topics that no member is subscribed to. Where that cannot be told, because members are still gathering or are no consumers, none.
+fn expired(held: &Held, before_ms: i64) -> Vec<(String, i32)> {
+    let old = held.offsets.iter().filter(|(_, committed)| committed.value.commit_ms < before_ms);
+    let old = old.map(|(name, _)| name);
+    if held.is_vacant() {
+        return if held.empty_since_ms < before_ms { old.cloned().collect() } else { Vec::new() };
+    }
+    if let Some(consumer) = &held.consumer {
+        return old.filter(|(topic, _)| !consumer.is_subscribed(topic)).cloned().collect();
+    }
+    let settled = held.group.state() == GroupState::Stable && held.group.protocol_type() == Some("consumer");
+    match settled.then(|| super::subscription::topics_of(&held.group)).flatten() {
+        Some(topics) => old.filter(|(topic, _)| !topics.contains(topic)).cloned().collect(),
+        None => Vec::new(),
+    }
+}
+
 fn tombstone(group_id: &str, topic: &str, partition: i32) -> KeyValue {
     Entry::Offset { group: group_id.to_string(), topic: topic.to_string(), partition, value: None }.encode()
 }
@@ -925,4 +939,56 @@ fn describe(held: &Held, with_members: bool) -> GroupDescription {
 
 fn uuid(chance: &mut fastrand::Rng) -> uuid::Uuid {
     uuid::Builder::from_random_bytes(chance.u128(..).to_be_bytes()).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::consumer::group::MemberRecord as ConsumerMemberRecord;
+    use super::super::record::MemberRecord;
+    use super::*;
+
+    /// With an old offset of each of two topics, and a new one.
+    fn held() -> Held {
+        let mut held = Held::new("g", 0);
+        for (topic, partition, commit_ms) in [("read", 0, 5), ("left", 0, 5), ("left", 1, 50)] {
+            let value = OffsetRecord { offset: 1, leader_epoch: -1, metadata: String::new(), commit_ms };
+            held.offsets.insert((topic.to_string(), partition), Committed { value, position: 0 });
+        }
+        held
+    }
+
+    /// A classic group with a member whose metadata names the topic `read`.
+    fn classic(protocol_type: &str) -> Group {
+        let member = MemberRecord {
+            id: "m".to_string(),
+            subscription: bytes::Bytes::from_static(b"\x00\x01\x00\x00\x00\x01\x00\x04read\xff\xff\xff\xff"),
+            ..MemberRecord::default()
+        };
+        let record = GroupRecord {
+            generation: 1,
+            protocol_type: Some(protocol_type.to_string()),
+            protocol: Some("range".to_string()),
+            members: vec![member],
+            ..GroupRecord::default()
+        };
+        Group::restore("g", record, 0)
+    }
+
+    #[test]
+    fn old_offsets_expire_in_empty_groups_and_of_topics_that_no_member_reads() {
+        let left = [("left".to_string(), 0)];
+        let empty = held();
+        assert_eq!(expired(&empty, 10), [("left".to_string(), 0), ("read".to_string(), 0)]);
+        assert!(expired(&Held { empty_since_ms: 10, ..held() }, 10).is_empty(), "it had members until now");
+        let consumers = Held { group: classic("consumer"), ..held() };
+        assert_eq!(expired(&consumers, 10), left);
+        assert!(expired(&consumers, 5).is_empty(), "none is old");
+        let others = Held { group: classic("connect"), ..held() };
+        assert!(expired(&others, 10).is_empty(), "they are no consumers");
+        let mut group = ConsumerGroup::new("g", 0);
+        let names = ["read".to_string()].into();
+        group.restore_member("m", Some(ConsumerMemberRecord { names, ..ConsumerMemberRecord::default() }), 0);
+        let new_protocol = Held { consumer: Some(group), ..held() };
+        assert_eq!(expired(&new_protocol, 10), left);
+    }
 }

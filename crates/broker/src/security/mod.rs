@@ -23,6 +23,7 @@ pub(crate) use door::Door;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
@@ -69,12 +70,22 @@ impl fmt::Display for Principal {
     }
 }
 
+/// How often somebody was turned away since the broker started.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Log-ins that failed.
+    pub failed_logins: AtomicU64,
+    /// What was asked for and no rule allowed, or one denied.
+    pub denials: AtomicU64,
+}
+
 /// All that the broker keeps of it.
 #[derive(Debug)]
 pub(crate) struct Security {
     pub users: Users,
     pub backoff: Mutex<Backoff>,
     pub authorizer: Authorizer,
+    pub counts: Counts,
     /// By the listeners' names.
     doors: BTreeMap<String, Arc<Door>>,
 }
@@ -92,7 +103,15 @@ impl Security {
             doors.insert(listener.name, Arc::new(door));
         }
         let authorizer = Authorizer::open(topics.clone(), config)?;
-        Ok(Security { users, backoff: Mutex::default(), authorizer, doors })
+        Ok(Security { users, backoff: Mutex::default(), authorizer, counts: Counts::default(), doors })
+    }
+
+    /// Reads the certificates of all listeners again. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with which file.
+    pub fn read_certificates(&self) -> Result<(), String> {
+        self.doors.values().filter_map(|door| door.tls.as_ref()).try_for_each(|tls| tls.read_again())
     }
 
     /// The door of a listener; `None`: it is to be secured, and the configuration does not know it.

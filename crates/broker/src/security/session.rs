@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use base64::Engine;
@@ -148,7 +149,8 @@ impl Session {
         let stage = std::mem::replace(&mut self.state.lock().stage, Stage::Over);
         match stage {
             Stage::First(Mechanism::Plain) => {
-                let (user, password) = parse_plain(token).map_err(|error| self.malformed(Mechanism::Plain, error))?;
+                let (user, password) =
+                    parse_plain(token).map_err(|error| self.malformed(broker, Mechanism::Plain, error))?;
                 self.wait_in_line(broker, &user, Mechanism::Plain).await?;
                 let credential = broker.security.users.for_password(&user);
                 match blocking(|| credential.is_of(&password)) {
@@ -157,7 +159,7 @@ impl Session {
                 }
             }
             Stage::First(mechanism @ Mechanism::Scram(hash)) => {
-                let first = scram::ClientFirst::parse(token).map_err(|error| self.malformed(mechanism, error))?;
+                let first = scram::ClientFirst::parse(token).map_err(|error| self.malformed(broker, mechanism, error))?;
                 let user = first.user.clone();
                 self.wait_in_line(broker, &user, mechanism).await?;
                 let credential = broker.security.users.get_or_nobody(&user, hash);
@@ -169,7 +171,7 @@ impl Session {
             Stage::Proof { mechanism, user, server } => match server.finish(token) {
                 Ok(answer) => self.logged_in(broker, user, mechanism, answer),
                 Err(SaslError::Wrong) => Err(self.failed(broker, &user, mechanism).await),
-                Err(error) => Err(self.malformed(mechanism, error)),
+                Err(error) => Err(self.malformed(broker, mechanism, error)),
             },
             Stage::In | Stage::Handshake | Stage::Over => {
                 let why = "SaslHandshake comes first, and names the mechanism".to_owned();
@@ -211,6 +213,7 @@ impl Session {
     }
 
     async fn failed(&self, broker: &Broker, user: &str, mechanism: Mechanism) -> Refusal {
+        broker.security.counts.failed_logins.fetch_add(1, Relaxed);
         tracing::warn!(address = %self.address, user, %mechanism, "log-in failed: user or password is wrong");
         broker.security.backoff.lock().failed(broker.config.clock.now_ms(), self.address, user);
         tokio::time::sleep(Duration::from_millis(broker.config.failed_authentication_delay_ms)).await;
@@ -223,7 +226,8 @@ impl Session {
         (ErrorCode::SaslAuthenticationFailed, words)
     }
 
-    fn malformed(&self, mechanism: Mechanism, error: SaslError) -> Refusal {
+    fn malformed(&self, broker: &Broker, mechanism: Mechanism, error: SaslError) -> Refusal {
+        broker.security.counts.failed_logins.fetch_add(1, Relaxed);
         tracing::warn!(address = %self.address, %mechanism, "log-in refused: {error}");
         (ErrorCode::SaslAuthenticationFailed, error.to_string())
     }

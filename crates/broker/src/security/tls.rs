@@ -74,6 +74,18 @@ impl Tls {
         Ok(Tls { files, current: Mutex::new(Current { config, seen, looked: Instant::now() }) })
     }
 
+    /// Reads the files now, also if they do not seem to have changed. If they cannot be used, those from before stay. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with which file.
+    pub(crate) fn read_again(&self) -> Result<(), String> {
+        let seen = stamps(&self.files);
+        let config = load(&self.files)?;
+        tracing::info!(file = %self.files.keystore.display(), "certificates were read again");
+        *self.current.lock() = Current { config, seen, looked: Instant::now() };
+        Ok(())
+    }
+
     pub(crate) async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(self.config());
         match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket)).await {

@@ -129,8 +129,16 @@ impl Topics {
         let changes = Changes { metadata, producer_ids: (producer_ids.next, producer_ids.next), facts };
         let dynamic = RwLock::new(Arc::new(dynamic));
         let topics = Topics { log, config, registry: RwLock::new(registry), dynamic, changes: Mutex::new(changes) };
+        topics.tell_log();
         topics.mend(&deleted)?;
         Ok(topics)
+    }
+
+    /// Hands the log what it has to know of the broker's configuration.
+    fn tell_log(&self) {
+        let dynamic = self.dynamic();
+        self.log.set_producer_expiration_ms(dynamic.number("producer.id.expiration.ms"));
+        self.log.set_compaction_bytes_max(dynamic.number("log.cleaner.dedupe.buffer.size").max(1) as u64);
     }
 
     /// A crash can leave partitions behind that no record speaks of.
@@ -390,6 +398,7 @@ impl Topics {
         let changed = changed.collect::<Result<Vec<_>, _>>()?;
         self.write(&changes, &[entry]).await?;
         *self.dynamic.write() = next;
+        self.tell_log();
         for (topic, settings) in changed {
             for partition in &topic.partitions {
                 partition.set_config(settings.clone())?;

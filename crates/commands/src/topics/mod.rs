@@ -177,6 +177,7 @@ pub async fn change(
         ResourceKind::Topic => name.to_owned(),
         ResourceKind::Broker if name.is_empty() => "all brokers".to_owned(),
         ResourceKind::Broker => format!("broker {name}"),
+        ResourceKind::Group => format!("group {name}"),
     };
     for (setting, value) in changes {
         screen.note(&match value {

@@ -347,7 +347,7 @@ impl Partition {
         if !std::mem::take(&mut writer.producers_changed) {
             return ProducersNews::Same;
         }
-        writer.producers.expire(now_ms - self.context.options.producer_expiration_ms);
+        writer.producers.expire(self.context.producers_expire_before(now_ms));
         let state = self.state.read();
         let indexed = state.transactions.as_ref().expect("they are loaded with the writer").aborted.segments();
         let nothing = writer.producers.is_empty() && indexed.is_empty();
@@ -525,7 +525,7 @@ impl Partition {
             }
             self.add_aborted(&mut aborted, *base_offset, &ended);
         }
-        producers.expire(now_ms - self.context.options.producer_expiration_ms);
+        producers.expire(self.context.producers_expire_before(now_ms));
         Ok((producers, aborted, changed))
     }
 

@@ -251,7 +251,16 @@ impl ConsumerGroup {
         Entry::ConsumerMember { group: self.id.clone(), member: id.to_string(), value }
     }
 
-    /// Whether offsets may be committed or read in the name of this member and epoch.
+    /// Whether offsets may be committed in the name of this member and epoch. In nobody's name, as tools and consumers do that assign
+    /// themselves, only while the group is empty: a member would not learn that its offset was moved.
+    pub fn check_commit(&self, member_id: &str, epoch: i32) -> Result<(), GroupError> {
+        if member_id.is_empty() && !self.members.is_empty() {
+            return Err(GroupError::UnknownMemberId);
+        }
+        self.check_epoch(member_id, epoch)
+    }
+
+    /// Whether offsets may be read in the name of this member and epoch; in nobody's name they always may.
     pub fn check_epoch(&self, member_id: &str, epoch: i32) -> Result<(), GroupError> {
         if epoch < 0 && (self.members.is_empty() || member_id.is_empty()) {
             return Ok(());

@@ -358,4 +358,11 @@ fn nonsense_is_refused() {
     assert_eq!(refused.error, GroupError::FencedMemberEpoch);
     assert_eq!(world.group.check_epoch("m", joined.epoch), Ok(()));
     assert_eq!(world.group.check_epoch("m", 0), Err(GroupError::StaleMemberEpoch));
+    assert_eq!(world.group.check_commit("m", joined.epoch), Ok(()));
+    assert_eq!(world.group.check_commit("m", 0), Err(GroupError::StaleMemberEpoch));
+    assert_eq!(world.group.check_epoch("", -1), Ok(()), "anybody may read");
+    assert_eq!(world.group.check_commit("", -1), Err(GroupError::UnknownMemberId), "the group has a member");
+    let leaves = Beat { epoch: LEAVE_EPOCH, ..good };
+    world.group.beat(0, &rules(), &world.topics, leaves, &mut Vec::new()).expect("a member may leave");
+    assert_eq!(world.group.check_commit("", -1), Ok(()), "nobody is in it");
 }
