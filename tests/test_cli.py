@@ -222,6 +222,21 @@ def test_what_is_open_to_the_network_is_said(server, tmp_path):
     assert [line[:2] for line in lines] == [["open", "kafka"], ["open", "page"]]
 
 
+def test_the_banner_claims_no_durability_that_defaults_take_away(server, tmp_path):
+    banner = lambda name, *settings: server("broker", "--data", tmp_path / name, *(f"--set={one}" for one in settings)).log.read_text()
+    assert "(durable: " in banner("plain")
+    for setting in ("log.flush.interval.messages=10000", "log.flush.interval.ms=1000"):
+        text = banner(setting.split("=")[0], setting)
+        assert "(relaxed: " in text and "(durable: " not in text, text
+
+
+def test_the_banner_names_every_listener(server, tmp_path):
+    broker = server("broker", "--data", tmp_path / "data", "--set=listeners=PLAINTEXT://127.0.0.1:0,INSIDE://127.0.0.1:0",
+                    "--set=listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT", "--set=advertised.listeners=INSIDE://broker:29092")
+    lines = [line.split() for line in broker.log.read_text().splitlines() if line.startswith("  kafka  127.0.0.1:")]
+    assert len(lines) == 2 and lines[1][2:] == ["INSIDE", "(PLAINTEXT),", "advertised", "as", "broker:29092"], lines
+
+
 def test_a_run_without_records_tells_where_feeds_run(tmp_path):
     millstream.run("init", tmp_path / "rides")
     assert "run under `millstream up" in millstream.run("run", tmp_path / "rides").stdout

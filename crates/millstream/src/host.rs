@@ -25,6 +25,8 @@ pub struct Host {
     /// The folder.
     pub data: PathBuf,
     serving: Vec<JoinHandle<()>>,
+    /// Where the Kafka protocol is served, a line for each listener.
+    pub listening: Vec<String>,
     /// What a person should know of who can come in, a line each.
     pub open_doors: Vec<String>,
 }
@@ -66,7 +68,8 @@ impl Host {
         }
         let broker = Broker::open(log.clone(), config)?;
         let embedded = Arc::new(Embedded(Arc::clone(&broker)));
-        Ok(Self { log, broker, embedded, data: data.to_owned(), serving: Vec::new(), open_doors: Vec::new() })
+        let data = data.to_owned();
+        Ok(Self { log, broker, embedded, data, serving: Vec::new(), listening: Vec::new(), open_doors: Vec::new() })
     }
 
     /// Serves the Kafka protocol on the configured `listeners`, or else on `address`. Gives the first address that clients use.
@@ -97,6 +100,7 @@ impl Host {
     async fn serve_listener(&mut self, listener: Listener, address: &str, flag: &str) -> Result<SocketAddr> {
         let first = bind(address, flag).await?;
         let bound = first.local_addr()?;
+        self.listening.push(described(&listener, bound));
         let config = self.broker.config();
         let asks = match listener.protocol {
             Protocol::Plaintext => false,
@@ -135,6 +139,22 @@ impl Host {
     }
 }
 
+/// A listener for people: where it is bound, which one it is, what clients that come by it are told. The address comes first, for it is what is
+/// looked for; what is the same for everybody who configured nothing is left out.
+fn described(listener: &Listener, bound: SocketAddr) -> String {
+    let protocol = listener.protocol.name();
+    let name = match listener.name == protocol {
+        true => protocol.to_owned(),
+        false => format!("{} ({protocol})", listener.name),
+    };
+    match &listener.advertised {
+        Some((host, port)) if host.contains(':') => format!("{bound}  {name}, advertised as [{host}]:{port}"),
+        Some((host, port)) => format!("{bound}  {name}, advertised as {host}:{port}"),
+        None if name == Listener::default().name => bound.to_string(),
+        None => format!("{bound}  {name}, advertised as the address a client came by"),
+    }
+}
+
 /// Binds a listening socket; `flag` is the option that names another address.
 pub async fn bind(address: &str, flag: &str) -> Result<TcpListener> {
     let mut found =
@@ -155,5 +175,31 @@ fn raise_file_limit() {
         && let Err(error) = setrlimit(Resource::Nofile, raised)
     {
         tracing::warn!(%error, "open files stay limited to {:?}", limit.current);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_described_by_address_name_protocol_and_what_it_advertises() {
+        let listeners = Listener::parse_all(
+            "PLAINTEXT://:1,INSIDE://:2,SASL_SSL://:3,SIX://:4",
+            "INSIDE://broker:29092,SIX://[2001:db8::1]:4",
+            "INSIDE:SSL,SIX:PLAINTEXT",
+            "",
+        );
+        let bound: SocketAddr = "127.0.0.1:9092".parse().expect("an address");
+        let lines: Vec<_> = listeners.expect("good listeners").iter().map(|one| described(one, bound)).collect();
+        assert_eq!(
+            lines,
+            [
+                "127.0.0.1:9092",
+                "127.0.0.1:9092  INSIDE (SSL), advertised as broker:29092",
+                "127.0.0.1:9092  SASL_SSL, advertised as the address a client came by",
+                "127.0.0.1:9092  SIX (PLAINTEXT), advertised as [2001:db8::1]:4",
+            ]
+        );
     }
 }
