@@ -237,6 +237,20 @@ def test_the_banner_names_every_listener(server, tmp_path):
     assert len(lines) == 2 and lines[1][2:] == ["INSIDE", "(PLAINTEXT),", "advertised", "as", "broker:29092"], lines
 
 
+def test_a_listener_without_a_host_serves_both_families(server, tmp_path):
+    import socket
+
+    broker = server("broker", "--data", tmp_path / "data", "--set=listeners=PLAINTEXT://:0")
+    port = broker.kafka.rsplit(":", 1)[1]
+    millstream.run("topics", "list", "-b", f"127.0.0.1:{port}")
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return  # a computer without IPv6
+    assert broker.kafka == f"[::]:{port}"
+    socket.create_connection(("::1", int(port)), timeout=5).close()
+
+
 def test_a_run_without_records_tells_where_feeds_run(tmp_path):
     millstream.run("init", tmp_path / "rides")
     assert "run under `millstream up" in millstream.run("run", tmp_path / "rides").stdout

@@ -53,7 +53,9 @@ impl Broker {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    // A socket of both families calls an IPv4 address ::ffff:A.B.C.D; rules, quotas and people know it as A.B.C.D.
                     let address = peer.ip().to_canonical();
+                    let peer = SocketAddr::new(address, peer.port());
                     let most = per_address_max(&self.topics.dynamic(), address);
                     let Some(place) = self.connections.enter(address, most) else {
                         tracing::info!(%peer, "connection refused: max.connections.per.ip={most} are open from there");

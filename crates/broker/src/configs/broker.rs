@@ -99,7 +99,7 @@ pub const KEYS: &[Key] = &[
     key("group.max.size", Kind::Int(1), "2147483647", field!(group_max_size), "Most members of a group."),
     key("group.min.session.timeout.ms", Kind::Int(0), "6000", field!(group_min_session_timeout_ms), "Shortest session time-out."),
     key("listener.security.protocol.map", Kind::List(&[]), "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Use::Start, "What is spoken on each listener."),
-    key("listeners", Kind::List(&[]), "PLAINTEXT://:9092", Use::Start, "Where the broker listens, each NAME://HOST:PORT."),
+    key("listeners", Kind::List(&[]), "PLAINTEXT://:9092", Use::Start, "Where the broker listens, each NAME://HOST:PORT; without a host: everywhere, on IPv4 and IPv6."),
     key("log.cleaner.backoff.ms", Kind::Long(0), "15000", field!(compaction_backoff_ms), "Pause between two looks for topics to be compacted."),
     key("log.cleaner.dedupe.buffer.size", Kind::Long(1), "134217728", field!(compaction_buffer_bytes), "Most memory for the keys of a topic that is compacted, in bytes; more keys take several passes."),
     without("log.dir", Kind::String, Use::Start, "The data folder, unless log.dirs is set."),
