@@ -74,6 +74,25 @@ def test_users_and_rules_by_our_own_commands(secured, tmp_path):
     assert "refused the log-in" in refused.stderr
 
 
+def test_failed_handshakes_are_logged_once_with_their_reason(server, tmp_path):
+    import socket
+    import time
+
+    certificates = tmp_path / "certificates"
+    millstream.run("certificate", certificates)
+    broker = server("broker", "--data", tmp_path / "data", "--set=listeners=SSL://127.0.0.1:0", f"--set=ssl.keystore.location={certificates}/server.pem")
+    address = ("127.0.0.1", int(broker.kafka.rsplit(":", 1)[1]))
+    for _ in range(3):
+        with socket.create_connection(address, timeout=10) as plain:
+            begin = time.monotonic()
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            while plain.recv(1 << 10):
+                pass
+            assert time.monotonic() - begin > 0.09, "connection.failed.authentication.delay.ms"
+    lines = [line for line in broker.log.read_text().splitlines() if "TLS handshake failed: " in line]
+    assert len(lines) == 1 and "WARN" in lines[0] and "peer=127.0.0.1:" in lines[0], lines
+
+
 def test_certificates_are_not_overwritten_and_keys_not_readable(tmp_path):
     folder = tmp_path / "certificates"
     told = millstream.run("certificate", folder, "--name", "broker.example", "--client", "ann").stdout

@@ -72,7 +72,7 @@ pub const KEYS: &[Key] = &[
     key("auto.create.topics.enable", Kind::Boolean, "true", field!(auto_create_topics), "A topic that a client asks for is made."),
     key("broker.id", Kind::Int(0), "1", field!(node_id), "The node's number; node.id is its other name."),
     without("broker.rack", Kind::String, Use::Start, "Where the node stands, as clients are told."),
-    key("connection.failed.authentication.delay.ms", Kind::Int(0), "100", field!(failed_authentication_delay_ms), "How long the answer to a failed log-in is held back at least; it grows with each."),
+    key("connection.failed.authentication.delay.ms", Kind::Int(0), "100", field!(failed_authentication_delay_ms), "How long the answer to a failed log-in is held back at least, which grows with each, and the end of a connection whose TLS handshake failed."),
     key("connections.max.idle.ms", Kind::Long(1), "600000", field!(connections_idle_ms_max), "A connection on which nothing happens for so long is closed."),
     key("connections.max.reauth.ms", Kind::Long(0), "0", field!(connections_max_reauth_ms), "How long a log-in holds before the client has to log in once more; 0: for ever."),
     key("controller.listener.names", Kind::List(&[]), "", Use::Start, "These listeners are passed over: there is no other node."),

@@ -9,7 +9,7 @@ use millstream_protocol::sasl::Mechanism;
 use tokio::net::TcpStream;
 
 use super::session::Session;
-use super::tls::{ClientAuth, Tls, TlsFiles};
+use super::tls::{ClientAuth, Refused, Tls, TlsFiles};
 use super::{Principal, distinguished_name};
 use crate::configs::listener::Protocol;
 use crate::transport::Stream;
@@ -66,11 +66,14 @@ impl Door {
     }
 
     /// Brings a connection through TLS, if there is any, to where requests begin. Gives the local address too.
+    ///
+    /// # Errors
+    /// Why not.
     pub(crate) async fn enter(
         self: Arc<Self>,
         socket: TcpStream,
         address: IpAddr,
-    ) -> io::Result<(Stream, SocketAddr, Arc<Session>)> {
+    ) -> Result<(Stream, SocketAddr, Arc<Session>), Refused> {
         socket.set_nodelay(true)?;
         let local = socket.local_addr()?;
         let mut principal = Principal::anonymous();
@@ -79,14 +82,14 @@ impl Door {
             Some(tls) => {
                 let stream = tls.accept(socket).await?;
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-                if let Some(certificate) = certificate {
-                    let name = distinguished_name::of_certificate(certificate);
-                    principal = Principal::user(name.ok_or_else(|| {
-                        io::Error::new(
-                            io::ErrorKind::InvalidData,
-                            "the client's certificate has no subject that can be read",
-                        )
-                    })?);
+                match certificate.map(|certificate| distinguished_name::of_certificate(certificate)) {
+                    None => {}
+                    Some(Some(name)) => principal = Principal::user(name),
+                    Some(None) => {
+                        let why = "the client's certificate has no subject that can be read";
+                        let error = io::Error::new(io::ErrorKind::InvalidData, why);
+                        return Err(Refused { error, socket: Some(stream.into_inner().0) });
+                    }
                 }
                 Stream::Tls(Box::new(stream))
             }

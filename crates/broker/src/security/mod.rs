@@ -19,14 +19,17 @@ mod tls;
 pub mod users;
 
 pub(crate) use door::Door;
+pub(crate) use tls::Refused;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::configs::listener::{Listener, Protocol};
+use crate::seldom::Seldom;
 use crate::topics::Topics;
 use crate::{BrokerConfig, BrokerError};
 use authorizer::Authorizer;
@@ -74,6 +77,8 @@ impl fmt::Display for Principal {
 pub(crate) struct Security {
     pub users: Users,
     pub backoff: Mutex<Backoff>,
+    /// Which failed TLS handshakes are told, by address.
+    pub failed_handshakes: Mutex<Seldom<IpAddr>>,
     pub authorizer: Authorizer,
     /// By the listeners' names.
     doors: BTreeMap<String, Arc<Door>>,
@@ -92,7 +97,7 @@ impl Security {
             doors.insert(listener.name, Arc::new(door));
         }
         let authorizer = Authorizer::open(topics.clone(), config)?;
-        Ok(Security { users, backoff: Mutex::default(), authorizer, doors })
+        Ok(Security { users, backoff: Mutex::default(), failed_handshakes: Mutex::default(), authorizer, doors })
     }
 
     /// The door of a listener; `None`: it is to be secured, and the configuration does not know it.

@@ -49,6 +49,29 @@ pub struct TlsFiles {
     pub client_auth: ClientAuth,
 }
 
+/// Why a connection did not come in.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub error: io::Error,
+    /// Its socket, unless that is closed: whoever failed is kept waiting for the end.
+    pub socket: Option<TcpStream>,
+}
+
+impl Refused {
+    /// Whether the client went away by itself: a look whether the port is open, mostly. It is not there to wait, and did nothing wrong.
+    pub fn is_gone(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+        let kinds = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
+        kinds.contains(&self.error.kind())
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Refused { error, socket: None }
+    }
+}
+
 /// TLS of a listener.
 #[derive(Debug)]
 pub struct Tls {
@@ -74,11 +97,16 @@ impl Tls {
         Ok(Tls { files, current: Mutex::new(Current { config, seen, looked: Instant::now() }) })
     }
 
-    pub(crate) async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    /// The broker's side of the handshake. What is wrong has been said to the client by TLS's own alert when this fails.
+    pub(crate) async fn accept(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>, Refused> {
         let acceptor = TlsAcceptor::from(self.config());
-        match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket)).await {
-            Ok(accepted) => accepted,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")),
+        match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket).into_fallible()).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err((error, socket))) => Err(Refused { error, socket: Some(socket) }),
+            Err(_) => {
+                let error = io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
+                Err(Refused { error, socket: None })
+            }
         }
     }
 
