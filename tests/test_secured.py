@@ -93,6 +93,24 @@ def test_failed_handshakes_are_logged_once_with_their_reason(server, tmp_path):
     assert len(lines) == 1 and "WARN" in lines[0] and "peer=127.0.0.1:" in lines[0], lines
 
 
+def test_denials_are_audited_as_json_once_in_a_while(server, tmp_path):
+    data, password, config = tmp_path / "data", tmp_path / "password", tmp_path / "ann.properties"
+    password.write_text(PASSWORD + "\n")
+    millstream.run("users", "add", "ann", "--password-file", password, "--data", data)
+    config.write_text(f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-512\nsasl.username=ann\nsasl.password={PASSWORD}\n")
+    broker = server("broker", "--data", data, "--log-format", "json", "--set=listeners=SASL_PLAINTEXT://127.0.0.1:0",
+                    "--set=authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+    for _ in range(3):
+        assert millstream.run("groups", "describe", "billing", "-b", broker.kafka, "--command-config", config, check=False).returncode == 1
+    # A list that is narrowed to what she may see refuses her nothing.
+    millstream.run("groups", "list", "-b", broker.kafka, "--command-config", config, check=False)
+    lines = [json.loads(line) for line in broker.log.read_text().splitlines() if line.startswith("{")]
+    denied = [line["fields"] for line in lines if (line["target"], line["level"], line["fields"]["message"]) == ("audit", "INFO", "denied")]
+    told = [tuple(fields[name] for name in ("principal", "host", "operation", "kind", "name")) for fields in denied]
+    assert told.count(("User:ann", "127.0.0.1", "describe", "group", "billing")) == 1 and len(set(told)) == len(told), lines
+    assert not any(kind == "cluster" for *_, kind, _ in told), lines
+
+
 def test_certificates_are_not_overwritten_and_keys_not_readable(tmp_path):
     folder = tmp_path / "certificates"
     told = millstream.run("certificate", folder, "--name", "broker.example", "--client", "ann").stdout

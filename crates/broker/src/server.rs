@@ -58,7 +58,10 @@ impl Broker {
                     let peer = SocketAddr::new(address, peer.port());
                     let most = per_address_max(&self.topics.dynamic(), address);
                     let Some(place) = self.connections.enter(address, most) else {
-                        tracing::info!(%peer, "connection refused: max.connections.per.ip={most} are open from there");
+                        let now_ms = self.config.steady_clock.now_ms();
+                        if let Some(left_out) = self.connections.refused(now_ms, address) {
+                            tracing::warn!(%peer, left_out, "connection refused: max.connections.per.ip={most} are open from there");
+                        }
                         continue;
                     };
                     let wait_ms = self.quotas.connected(address);

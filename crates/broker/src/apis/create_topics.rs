@@ -50,7 +50,7 @@ async fn create(
     validate_only: bool,
     mutations: &mut Mutations,
 ) -> Result<CreatableTopicResult, BrokerError> {
-    if !context.may(Operation::Create, Resource::CLUSTER)
+    if !context.could(Operation::Create, Resource::CLUSTER)
         && !context.may(Operation::Create, Resource::topic(&asked.name))
     {
         return Err(BrokerError::TopicDenied(asked.name));
@@ -78,7 +78,7 @@ async fn create(
         (topic.partitions.len() as i32, topic.id)
     };
     let config = broker.topics.config_with(configs);
-    if !context.may(Operation::DescribeConfigs, Resource::topic(&asked.name)) {
+    if !context.could(Operation::DescribeConfigs, Resource::topic(&asked.name)) {
         // Made, but what it is like is not told.
         return Ok(CreatableTopicResult {
             name: asked.name,

@@ -28,9 +28,9 @@ impl Api for DescribeTopicPartitions {
         let is_for_all = names.is_empty();
         if is_for_all {
             let all = context.broker.topics.all();
-            let visible = all
-                .iter()
-                .filter(|topic| !topic.is_internal() && context.may(Operation::Describe, Resource::topic(&topic.name)));
+            let visible = all.iter().filter(|topic| {
+                !topic.is_internal() && context.could(Operation::Describe, Resource::topic(&topic.name))
+            });
             names.extend(visible.map(|topic| topic.name.to_string()));
         }
         names.sort();

@@ -17,13 +17,13 @@ impl Api for ListGroups {
         let wanted = |filter: &[String], value: &str| {
             filter.is_empty() || filter.iter().any(|word| word.eq_ignore_ascii_case(value))
         };
-        let sees_all = context.may(Operation::Describe, Resource::CLUSTER);
+        let sees_all = context.could(Operation::Describe, Resource::CLUSTER);
         let groups = context
             .broker
             .groups
             .list()
             .into_iter()
-            .filter(|group| sees_all || context.may(Operation::Describe, Resource::group(&group.id)))
+            .filter(|group| sees_all || context.could(Operation::Describe, Resource::group(&group.id)))
             .filter(|group| {
                 wanted(&request.states_filter, group.state) && wanted(&request.types_filter, group.kind.name())
             })

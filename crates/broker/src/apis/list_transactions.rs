@@ -40,7 +40,7 @@ impl Api for ListTransactions {
         let all = context.broker.transactions.list().into_iter().filter(|there| {
             let ids = &request.producer_id_filters;
             !nothing
-                && context.may(Operation::Describe, Resource::transactional_id(&there.id))
+                && context.could(Operation::Describe, Resource::transactional_id(&there.id))
                 && (known.is_empty() || known.iter().any(|name| name == there.state.name()))
                 && (ids.is_empty() || ids.contains(&there.producer_id))
                 && (request.duration_filter < 0 || {

@@ -30,7 +30,7 @@ impl Api for Metadata {
             None => {
                 let all = context.broker.topics.all();
                 let visible = all.iter().filter(|topic| {
-                    !topic.is_internal() && context.may(Operation::Describe, Resource::topic(&topic.name))
+                    !topic.is_internal() && context.could(Operation::Describe, Resource::topic(&topic.name))
                 });
                 topics.extend(visible.map(|topic| describe(&context, topic)));
             }
@@ -83,7 +83,7 @@ async fn find_or_make(context: &Context, asked: MetadataRequestTopic, allowed: b
             if !allowed || !context.broker.config.auto_create_topics {
                 return failed(code, name);
             }
-            if !context.may(Operation::Create, Resource::CLUSTER)
+            if !context.could(Operation::Create, Resource::CLUSTER)
                 && !context.may(Operation::Create, Resource::topic(&name))
             {
                 return failed(ErrorCode::TopicAuthorizationFailed, name);

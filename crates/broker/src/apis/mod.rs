@@ -310,8 +310,19 @@ impl Context {
         self.broker.quotas.client(&self.session, &self.client_id)
     }
 
-    /// Whether the client may do this.
+    /// Whether the client may do this, which it asks for: if not, the log tells so.
     pub fn may(&self, operation: Operation, resource: Resource<'_>) -> bool {
+        let allowed = self.could(operation, resource);
+        if !allowed {
+            let (principal, host) = (self.session.principal(), self.peer.ip().to_canonical());
+            let now_ms = self.broker.config.steady_clock.now_ms();
+            self.broker.security.authorizer.denied(now_ms, &principal, host, operation, resource);
+        }
+        allowed
+    }
+
+    /// Whether the client may do this, where a no refuses nothing: it is one way of several, or what is shown is narrowed to what one may see.
+    pub fn could(&self, operation: Operation, resource: Resource<'_>) -> bool {
         let authorizer = &self.broker.security.authorizer;
         !authorizer.is_on()
             || authorizer.allows(&self.session.principal(), self.peer.ip().to_canonical(), operation, resource)
@@ -417,13 +428,13 @@ pub(crate) mod operations {
             Kind::Group => GROUP,
             _ => CLUSTER,
         };
-        let allowed = all.iter().filter(|operation| context.may(**operation, resource));
+        let allowed = all.iter().filter(|operation| context.could(**operation, resource));
         allowed.fold(0, |bits, operation| bits | 1 << operation.code())
     }
 
     /// The cluster's bits, if somebody asked: none for those who may not describe it.
     pub fn of_cluster(context: &Context, asked: bool) -> i32 {
-        match asked && !context.may(Operation::Describe, Resource::CLUSTER) {
+        match asked && !context.could(Operation::Describe, Resource::CLUSTER) {
             true => 0,
             false => of(context, Resource::CLUSTER, asked),
         }

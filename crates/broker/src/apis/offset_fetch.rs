@@ -47,10 +47,12 @@ impl Api for OffsetFetch {
         let mut topics: BTreeMap<String, Vec<OffsetFetchResponsePartition>> = BTreeMap::new();
         let unstable = unstable(&context, request.require_stable, &request.group_id);
         for (name, found) in context.broker.groups.offsets(&request.group_id, names.as_deref()) {
-            let is_allowed = context.may(Operation::Describe, Resource::topic(&name.0));
-            if asks_for_all && !is_allowed {
-                continue;
-            }
+            let topic = Resource::topic(&name.0);
+            let is_allowed = match asks_for_all {
+                true if !context.could(Operation::Describe, topic) => continue,
+                true => true,
+                false => context.may(Operation::Describe, topic),
+            };
             let (error_code, found) = stable(&unstable, &name, found.filter(|_| is_allowed));
             let (topic, partition_index) = name;
             topics.entry(topic).or_default().push(OffsetFetchResponsePartition {
@@ -155,7 +157,7 @@ fn one_group(context: &Context, require_stable: bool, asked: OffsetFetchRequestG
                 by_topic.entry(name.0.clone()).or_default().push((name, found));
             }
             for (name, found) in by_topic {
-                if !context.may(Operation::Describe, Resource::topic(&name)) {
+                if !context.could(Operation::Describe, Resource::topic(&name)) {
                     continue;
                 }
                 let topic_id = context.broker.topics.get(&name).map_or(Uuid::nil(), |topic| topic.id);

@@ -46,7 +46,9 @@ impl Api for WriteTxnMarkers {
 
 async fn write(context: &Context, name: &str, number: i32, marker: EndMarker) -> Result<(), ErrorCode> {
     // An administrator may alter the cluster, another broker acts on it.
-    if !context.may(Operation::Alter, Resource::CLUSTER) && !context.may(Operation::ClusterAction, Resource::CLUSTER) {
+    if !context.could(Operation::Alter, Resource::CLUSTER)
+        && !context.may(Operation::ClusterAction, Resource::CLUSTER)
+    {
         return Err(ErrorCode::ClusterAuthorizationFailed);
     }
     // Whoever may do that needs no rule about the topic.

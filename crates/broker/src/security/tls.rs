@@ -122,7 +122,8 @@ impl Tls {
             current.seen = seen;
             match blocking(|| load(&self.files)) {
                 Ok(config) => {
-                    tracing::info!(file = %self.files.keystore.display(), "certificates changed and were read again");
+                    let file = self.files.keystore.display();
+                    tracing::info!(target: "audit", %file, "certificates changed and were read again");
                     current.config = config;
                 }
                 Err(why) => tracing::error!("certificates changed and cannot be used; the earlier ones stay: {why}"),
