@@ -33,6 +33,7 @@ def secured(tmp_path, server):
     ]
     broker = server("broker", "--data", data, *(f"--set={one}" for one in settings), env={"MILLSTREAM_LOG": "info"})
     found = dict(re.findall(r"listener (\w+) on (127\.0\.0\.1:\d+)$", broker.log.read_text(), re.M))
+    assert "ssl.client.auth is for SSL listeners only" in broker.log.read_text()
     yield [found[name].replace("127.0.0.1", "localhost") for name in ("SASL_SSL", "SASL_PLAINTEXT", "SSL")], certificates
     assert PASSWORD not in broker.log.read_text(), "a password stands in the log"
 

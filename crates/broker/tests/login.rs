@@ -361,3 +361,19 @@ async fn a_failed_tls_handshake_keeps_its_place_until_the_delay_is_over() {
     assert!(begin.elapsed() >= DELAY / 2, "its place was kept: {:?}", begin.elapsed());
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_clients_log_in_no_certificate_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let certificates = tempfile::tempdir().expect("a folder");
+    development(certificates.path(), &[], Some("client")).expect("made");
+    let config = tls(certificates.path(), "SASL_SSL", &["ssl.client.auth=required"]);
+    let server = Server::start_with(dir.path(), config).await;
+    server.broker.users().set_password("alice", &Secret::new("wonder"), 4096).await.expect("set");
+    for shows in [false, true] {
+        let mut options = trusting(certificates.path(), shows);
+        options.security.login = login(SCRAM, "alice", "wonder").security.login;
+        Connection::open(&server.address.to_string(), options).await.expect("let in by the password alone");
+    }
+    server.stop().await;
+}

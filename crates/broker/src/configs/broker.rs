@@ -125,7 +125,7 @@ pub const KEYS: &[Key] = &[
     key("quota.window.size.seconds", Kind::Int(1), "1", field!(quota_window_size_seconds), "The length of such a sample."),
     key("sasl.enabled.mechanisms", Kind::List(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]), "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512", Use::Start, "Ways to log in on listeners with SASL."),
     key("socket.request.max.bytes", Kind::Int(1), "104857600", field!(request_bytes_max), "Largest request that is read."),
-    key("ssl.client.auth", Kind::Choice(&["none", "requested", "required"]), "none", Use::Start, "Whether clients show a certificate; its subject is who they are."),
+    key("ssl.client.auth", Kind::Choice(&["none", "requested", "required"]), "none", Use::Start, "Whether clients of SSL listeners show a certificate; its subject is who they are. On SASL_SSL listeners none is asked for (KIP-684): there the log-in says who they are."),
     without("ssl.keystore.location", Kind::String, Use::Start, "The broker's private key and certificates in a PEM file; read again when it changes."),
     without("ssl.truststore.location", Kind::String, Use::Start, "Authorities of clients' certificates in a PEM file; read again when it changes."),
     key("super.users", Kind::String, "", Use::Start, "Who may do everything: User:NAME, semicolons between."),

@@ -15,6 +15,15 @@ use crate::configs::listener::Protocol;
 use crate::transport::Stream;
 use crate::{BrokerConfig, BrokerError};
 
+/// `ssl.client.auth`, which speaks of SSL listeners.
+pub(crate) fn client_auth(config: &BrokerConfig) -> ClientAuth {
+    match config.settings.get("ssl.client.auth").map(|value| value.trim()) {
+        Some("required") => ClientAuth::Required,
+        Some("requested") => ClientAuth::Requested,
+        _ => ClientAuth::None,
+    }
+}
+
 /// A listener's security. [`Door::default`] is open: PLAINTEXT.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Door {
@@ -44,9 +53,9 @@ impl Door {
             (true, Some(keystore)) => Some(Arc::new(Tls::open(TlsFiles {
                 keystore: keystore.into(),
                 truststore: get("ssl.truststore.location").map(PathBuf::from),
-                client_auth: match get("ssl.client.auth") {
-                    Some("required") => ClientAuth::Required,
-                    Some("requested") => ClientAuth::Requested,
+                client_auth: match protocol {
+                    Protocol::Ssl => client_auth(config),
+                    // As in Kafka (KIP-684): who logs in by SASL is known by that.
                     _ => ClientAuth::None,
                 },
             })?)),

@@ -34,6 +34,7 @@ use crate::topics::Topics;
 use crate::{BrokerConfig, BrokerError};
 use authorizer::Authorizer;
 use backoff::Backoff;
+use tls::ClientAuth;
 use users::Users;
 
 /// What keys of security begin with in the log of topics.
@@ -91,6 +92,12 @@ impl Security {
         let mut doors = BTreeMap::new();
         for listener in config.listeners().map_err(BrokerError::InvalidConfig)? {
             let door = Door::new(listener.protocol, config)?;
+            if listener.protocol == Protocol::SaslSsl && door::client_auth(config) != ClientAuth::None {
+                tracing::warn!(
+                    listener = %listener.name,
+                    "ssl.client.auth is for SSL listeners only: clients of this one show no certificate, they log in by SASL"
+                );
+            }
             if door.asks_for_login() && users.list().is_empty() {
                 tracing::warn!(listener = %listener.name, "there are no users yet: nobody can log in");
             }

@@ -26,7 +26,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Largest PEM file that is read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Whether clients show a certificate: `ssl.client.auth`.
+/// Whether clients of SSL listeners show a certificate: `ssl.client.auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientAuth {
     /// `none`: they are not asked.
@@ -45,7 +45,7 @@ pub struct TlsFiles {
     pub keystore: PathBuf,
     /// `ssl.truststore.location`: authorities of clients' certificates.
     pub truststore: Option<PathBuf>,
-    /// `ssl.client.auth`.
+    /// `ssl.client.auth`; none on a listener that asks for a log-in.
     pub client_auth: ClientAuth,
 }
 
