@@ -251,6 +251,33 @@ def test_a_listener_without_a_host_serves_both_families(server, tmp_path):
     socket.create_connection(("::1", int(port)), timeout=5).close()
 
 
+def test_a_group_that_refuses_the_other_protocol_says_what_to_do(server, tmp_path):
+    from confluent_kafka import Consumer, KafkaException
+
+    broker = server("broker", "--data", tmp_path / "data")
+    millstream.run("topics", "create", "t", "-b", broker.kafka)
+
+    def polls(protocol, done):
+        consumer = Consumer({"bootstrap.servers": broker.kafka, "group.id": "g", "group.protocol": protocol})
+        consumer.subscribe(["t"])
+        deadline = time.monotonic() + 30
+        while not done(consumer):
+            assert time.monotonic() < deadline, protocol
+            try:
+                consumer.poll(0.1)
+            except KafkaException:
+                pass  # it is told of the refusal
+        return consumer
+
+    told = lambda: [line for line in broker.log.read_text().splitlines() if "stop all members of the classic protocol first" in line]
+    classic = polls("classic", lambda consumer: consumer.assignment())
+    assert not told()
+    other = polls("consumer", lambda _: told())
+    assert len(told()) == 1 and "WARN" in told()[0] and 'group="g"' in told()[0], told()
+    other.close()
+    classic.close()
+
+
 def test_a_run_without_records_tells_where_feeds_run(tmp_path):
     millstream.run("init", tmp_path / "rides")
     assert "run under `millstream up" in millstream.run("run", tmp_path / "rides").stdout
