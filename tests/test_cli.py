@@ -223,7 +223,13 @@ def test_what_is_open_to_the_network_is_said(server, tmp_path):
 
 
 def test_the_banner_claims_no_durability_that_defaults_take_away(server, tmp_path):
-    banner = lambda name, *settings: server("broker", "--data", tmp_path / name, *(f"--set={one}" for one in settings)).log.read_text()
+    def banner(name, *settings):
+        broker, deadline = server("broker", "--data", tmp_path / name, *(f"--set={one}" for one in settings)), time.monotonic() + 10
+        while "Ctrl-C stops." not in broker.log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return broker.log.read_text()
+
     assert "(durable: " in banner("plain")
     for setting in ("log.flush.interval.messages=10000", "log.flush.interval.ms=1000"):
         text = banner(setting.split("=")[0], setting)
@@ -235,6 +241,19 @@ def test_the_banner_names_every_listener(server, tmp_path):
                     "--set=listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT", "--set=advertised.listeners=INSIDE://broker:29092")
     lines = [line.split() for line in broker.log.read_text().splitlines() if line.startswith("  kafka  127.0.0.1:")]
     assert len(lines) == 2 and lines[1][2:] == ["INSIDE", "(PLAINTEXT),", "advertised", "as", "broker:29092"], lines
+
+
+def test_refused_connections_are_logged_once_in_a_while(server, tmp_path):
+    import socket
+
+    broker = server("broker", "--data", tmp_path / "data", "--set=max.connections.per.ip=1")
+    host, port = broker.kafka.rsplit(":", 1)
+    with socket.create_connection((host, int(port))):
+        for _ in range(5):
+            with socket.create_connection((host, int(port)), timeout=10) as refused:
+                assert refused.recv(1) == b""
+    lines = [line for line in broker.log.read_text().splitlines() if "max.connections.per.ip=1 are open from there" in line]
+    assert len(lines) == 1 and "WARN" in lines[0], lines
 
 
 def test_a_listener_without_a_host_serves_both_families(server, tmp_path):

@@ -3,6 +3,7 @@
 The broker, its certificates and its first user come from the commands that a person would use."""
 
 import json
+import os
 import pathlib
 import re
 import ssl
@@ -92,6 +93,15 @@ def test_failed_handshakes_are_logged_once_with_their_reason(server, tmp_path):
             assert time.monotonic() - begin > 0.09, "connection.failed.authentication.delay.ms"
     lines = [line for line in broker.log.read_text().splitlines() if "TLS handshake failed: " in line]
     assert len(lines) == 1 and "WARN" in lines[0] and "peer=127.0.0.1:" in lines[0], lines
+    # Files that are there anew are read by the next handshake a second later.
+    assert "certificates changed" not in broker.log.read_text()
+    os.utime(certificates / "server.pem", (1, 1))
+    time.sleep(1.1)
+    with socket.create_connection(address, timeout=10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        while plain.recv(1 << 10):
+            pass
+    assert "certificates changed and were read again" in broker.log.read_text()
 
 
 def test_denials_are_audited_as_json_once_in_a_while(server, tmp_path):

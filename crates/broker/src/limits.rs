@@ -23,7 +23,7 @@ pub(crate) struct Connections {
     counts: Mutex<Counts>,
     freed: Notify,
     /// Which refusals are told.
-    refusals: Mutex<Seldom<IpAddr>>,
+    refusals: Mutex<Seldom<(IpAddr, &'static str)>>,
 }
 
 /// A connection's place; dropped with it.
@@ -66,9 +66,9 @@ impl Connections {
         Some(Place { connections: self.clone(), address })
     }
 
-    /// An address had no place. Gives, if that is to be told now, how many such lines were left out before.
-    pub fn refused(&self, now_ms: i64, address: IpAddr) -> Option<u64> {
-        self.refusals.lock().due(now_ms, address)
+    /// An address was refused by `bound`. Gives, if that is to be told now, how many such lines were left out before.
+    pub fn refused(&self, now_ms: i64, address: IpAddr, bound: &'static str) -> Option<u64> {
+        self.refusals.lock().due(now_ms, (address, bound))
     }
 }
 

@@ -56,17 +56,19 @@ impl Broker {
                     // A socket of both families calls an IPv4 address ::ffff:A.B.C.D; rules, quotas and people know it as A.B.C.D.
                     let address = peer.ip().to_canonical();
                     let peer = SocketAddr::new(address, peer.port());
+                    let now_ms = self.config.steady_clock.now_ms();
                     let most = per_address_max(&self.topics.dynamic(), address);
                     let Some(place) = self.connections.enter(address, most) else {
-                        let now_ms = self.config.steady_clock.now_ms();
-                        if let Some(left_out) = self.connections.refused(now_ms, address) {
+                        if let Some(left_out) = self.connections.refused(now_ms, address, "max.connections.per.ip") {
                             tracing::warn!(%peer, left_out, "connection refused: max.connections.per.ip={most} are open from there");
                         }
                         continue;
                     };
                     let wait_ms = self.quotas.connected(address);
                     if wait_ms > 0 {
-                        tracing::debug!(%peer, wait_ms, "connection refused: more a second than connection_creation_rate allows");
+                        if let Some(left_out) = self.connections.refused(now_ms, address, "connection_creation_rate") {
+                            tracing::warn!(%peer, wait_ms, left_out, "connection refused: more a second than connection_creation_rate allows");
+                        }
                         drop(connections.spawn(hold(stream, place, Duration::from_millis(wait_ms))));
                         continue;
                     }

@@ -85,11 +85,13 @@ impl Host {
         if !config.settings.contains_key("listeners") {
             let only = listeners.into_iter().next().context("there is a listener unless it is configured")?;
             let socket = bind(address, "--kafka").await?;
-            return self.serve_listener(only, socket).await;
+            let bound = self.serve_listener(only, socket).await?;
+            self.listening.push(bound.to_string());
+            return Ok(bound);
         }
         let mut first = None;
         for listener in listeners {
-            let (name, port) = (listener.name.clone(), listener.port);
+            let port = listener.port;
             let socket = match listener.host.as_str() {
                 "" => bind_everywhere(port).with_context(|| {
                     format!("cannot listen on port {port}: something else does, or may not; `listeners` names it")
@@ -97,8 +99,9 @@ impl Host {
                 host if host.contains(':') => bind(&format!("[{host}]:{port}"), "listeners").await?,
                 host => bind(&format!("{host}:{port}"), "listeners").await?,
             };
-            let bound = self.serve_listener(listener, socket).await?;
-            tracing::info!("listener {name} on {bound}");
+            let bound = self.serve_listener(listener.clone(), socket).await?;
+            self.listening.push(described(&listener, bound));
+            tracing::info!("listener {} on {bound}", listener.name);
             first.get_or_insert(bound);
         }
         first.context("listeners: there is none")
@@ -107,7 +110,6 @@ impl Host {
     /// A loopback address is served on IPv4 and IPv6, since `localhost` may mean either.
     async fn serve_listener(&mut self, listener: Listener, first: TcpListener) -> Result<SocketAddr> {
         let bound = first.local_addr()?;
-        self.listening.push(described(&listener, bound));
         let config = self.broker.config();
         let asks = match listener.protocol {
             Protocol::Plaintext => false,
@@ -146,8 +148,8 @@ impl Host {
     }
 }
 
-/// A listener for people: where it is bound, which one it is, what clients that come by it are told. The address comes first, for it is what is
-/// looked for; what is the same for everybody who configured nothing is left out.
+/// A configured listener for people: where it is bound, which one it is, what clients that come by it are told. The address comes first, for it is
+/// what is looked for.
 fn described(listener: &Listener, bound: SocketAddr) -> String {
     let protocol = listener.protocol.name();
     let name = match listener.name == protocol {
@@ -157,7 +159,6 @@ fn described(listener: &Listener, bound: SocketAddr) -> String {
     match &listener.advertised {
         Some((host, port)) if host.contains(':') => format!("{bound}  {name}, advertised as [{host}]:{port}"),
         Some((host, port)) => format!("{bound}  {name}, advertised as {host}:{port}"),
-        None if name == Listener::default().name => bound.to_string(),
         None => format!("{bound}  {name}, advertised as the address a client came by"),
     }
 }
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "127.0.0.1:9092",
+                "127.0.0.1:9092  PLAINTEXT, advertised as the address a client came by",
                 "127.0.0.1:9092  INSIDE (SSL), advertised as broker:29092",
                 "127.0.0.1:9092  SASL_SSL, advertised as the address a client came by",
                 "127.0.0.1:9092  SIX (PLAINTEXT), advertised as [2001:db8::1]:4",
