@@ -60,9 +60,13 @@ pub(crate) struct Refused {
 impl Refused {
     /// Whether the client went away by itself: a look whether the port is open, mostly. It is not there to wait, and did nothing wrong.
     pub fn is_gone(&self) -> bool {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-        let kinds = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
-        kinds.contains(&self.error.kind())
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof};
+        let kind = self.error.kind();
+        match self.socket {
+            Some(_) => [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof].contains(&kind),
+            // Only a handshake that took too long takes its socket with it; anything else failed before there was one.
+            None => kind != TimedOut,
+        }
     }
 }
 
@@ -186,4 +190,21 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("{}: {} bytes are too many for a PEM file", path.display(), about.len()));
     }
     fs::read(path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_hangs_up_is_no_failure_and_who_is_slow_is_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        for (kind, is_gone) in [(io::ErrorKind::UnexpectedEof, true), (io::ErrorKind::InvalidData, false)] {
+            let socket = Some(TcpStream::connect(address).await.expect("it listens"));
+            assert_eq!(Refused { error: kind.into(), socket }.is_gone(), is_gone, "{kind}");
+        }
+        assert!(!Refused { error: io::ErrorKind::TimedOut.into(), socket: None }.is_gone());
+        assert!(Refused::from(io::Error::from(io::ErrorKind::InvalidInput)).is_gone(), "it never began");
+    }
 }
