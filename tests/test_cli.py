@@ -11,6 +11,7 @@ import millstream
 
 def test_help_teaches_each_verb():
     text = millstream.run("--help").stdout
+    assert "MILLSTREAM_LOG" in text and "--log-format" in text
     for verb in ("up", "run", "dry-run", "init", "broker", "replay", "topics", "groups", "produce", "consume", "configs", "users", "acls", "certificate", "completions"):
         assert verb in text
         first = ("Run", "Work", "Check", "Make", "Serve", "Send", "List", "Print", "Show")

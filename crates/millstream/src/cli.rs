@@ -22,9 +22,9 @@ With any Kafka, ours or another (--bootstrap HOST:PORT):
 Point any Kafka client at 127.0.0.1:9092 while `up` or `broker` runs.
 
 Environment:
-  MILLSTREAM_LOG=info                   more of the log on standard error: off, error, warn, info, debug or trace, also of
-                                        one part (info,millstream_log=debug) [default: warn,audit=info]; audit is about
-                                        security: who was refused what";
+  MILLSTREAM_LOG=info                   how much the log on standard error tells: off, error, warn, info,
+                                        debug, trace, also of one part (info,millstream_log=debug)
+                                        [default: warn,audit=info]; audit: who was refused what";
 
 /// Streams on one machine: a Kafka broker, Spark's streaming SQL and a live page in one program.
 #[derive(Debug, Parser)]
