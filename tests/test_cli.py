@@ -11,6 +11,7 @@ import millstream
 
 def test_help_teaches_each_verb():
     text = millstream.run("--help").stdout
+    assert "MILLSTREAM_LOG" in text and "--log-format" in text
     for verb in ("up", "run", "dry-run", "init", "broker", "replay", "topics", "groups", "produce", "consume", "configs", "users", "acls", "certificate", "completions"):
         assert verb in text
         first = ("Run", "Work", "Check", "Make", "Serve", "Send", "List", "Print", "Show")
@@ -220,6 +221,81 @@ def test_what_is_open_to_the_network_is_said(server, tmp_path):
     millstream.run("topics", "list", "-b", f"127.0.0.1:{wide.kafka.rsplit(':', 1)[1]}")
     lines = [line.split() for line in wide.log.read_text().splitlines() if "network without a log-in" in line]
     assert [line[:2] for line in lines] == [["open", "kafka"], ["open", "page"]]
+
+
+def test_the_banner_claims_no_durability_that_defaults_take_away(server, tmp_path):
+    def banner(name, *settings):
+        broker, deadline = server("broker", "--data", tmp_path / name, *(f"--set={one}" for one in settings)), time.monotonic() + 10
+        while "Ctrl-C stops." not in broker.log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return broker.log.read_text()
+
+    assert "(durable: " in banner("plain")
+    for setting in ("log.flush.interval.messages=10000", "log.flush.interval.ms=1000"):
+        text = banner(setting.split("=")[0], setting)
+        assert "(relaxed: " in text and "(durable: " not in text, text
+
+
+def test_the_banner_names_every_listener(server, tmp_path):
+    broker = server("broker", "--data", tmp_path / "data", "--set=listeners=PLAINTEXT://127.0.0.1:0,INSIDE://127.0.0.1:0",
+                    "--set=listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT", "--set=advertised.listeners=INSIDE://broker:29092")
+    lines = [line.split() for line in broker.log.read_text().splitlines() if line.startswith("  kafka  127.0.0.1:")]
+    assert len(lines) == 2 and lines[1][2:] == ["INSIDE", "(PLAINTEXT),", "advertised", "as", "broker:29092"], lines
+
+
+def test_refused_connections_are_logged_once_in_a_while(server, tmp_path):
+    import socket
+
+    broker = server("broker", "--data", tmp_path / "data", "--set=max.connections.per.ip=1")
+    host, port = broker.kafka.rsplit(":", 1)
+    with socket.create_connection((host, int(port))):
+        for _ in range(5):
+            with socket.create_connection((host, int(port)), timeout=10) as refused:
+                assert refused.recv(1) == b""
+    lines = [line for line in broker.log.read_text().splitlines() if "max.connections.per.ip=1 are open from there" in line]
+    assert len(lines) == 1 and "WARN" in lines[0], lines
+
+
+def test_a_listener_without_a_host_serves_both_families(server, tmp_path):
+    import socket
+
+    broker = server("broker", "--data", tmp_path / "data", "--set=listeners=PLAINTEXT://:0")
+    port = broker.kafka.rsplit(":", 1)[1]
+    millstream.run("topics", "list", "-b", f"127.0.0.1:{port}")
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return  # a computer without IPv6
+    assert broker.kafka == f"[::]:{port}"
+    socket.create_connection(("::1", int(port)), timeout=5).close()
+
+
+def test_a_group_that_refuses_the_other_protocol_says_what_to_do(server, tmp_path):
+    from confluent_kafka import Consumer, KafkaException
+
+    broker = server("broker", "--data", tmp_path / "data")
+    millstream.run("topics", "create", "t", "-b", broker.kafka)
+
+    def polls(protocol, done):
+        consumer = Consumer({"bootstrap.servers": broker.kafka, "group.id": "g", "group.protocol": protocol})
+        consumer.subscribe(["t"])
+        deadline = time.monotonic() + 30
+        while not done(consumer):
+            assert time.monotonic() < deadline, protocol
+            try:
+                consumer.poll(0.1)
+            except KafkaException:
+                pass  # it is told of the refusal
+        return consumer
+
+    told = lambda: [line for line in broker.log.read_text().splitlines() if "stop all members of the classic protocol first" in line]
+    classic = polls("classic", lambda consumer: consumer.assignment())
+    assert not told()
+    other = polls("consumer", lambda _: told())
+    assert len(told()) == 1 and "WARN" in told()[0] and 'group="g"' in told()[0], told()
+    other.close()
+    classic.close()
 
 
 def test_a_run_without_records_tells_where_feeds_run(tmp_path):

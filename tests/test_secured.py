@@ -3,6 +3,7 @@
 The broker, its certificates and its first user come from the commands that a person would use."""
 
 import json
+import os
 import pathlib
 import re
 import ssl
@@ -33,6 +34,7 @@ def secured(tmp_path, server):
     ]
     broker = server("broker", "--data", data, *(f"--set={one}" for one in settings), env={"MILLSTREAM_LOG": "info"})
     found = dict(re.findall(r"listener (\w+) on (127\.0\.0\.1:\d+)$", broker.log.read_text(), re.M))
+    assert "ssl.client.auth is for SSL listeners only" in broker.log.read_text()
     yield [found[name].replace("127.0.0.1", "localhost") for name in ("SASL_SSL", "SASL_PLAINTEXT", "SSL")], certificates
     assert PASSWORD not in broker.log.read_text(), "a password stands in the log"
 
@@ -72,6 +74,52 @@ def test_users_and_rules_by_our_own_commands(secured, tmp_path):
     millstream.run("users", "delete", key["user"], "--yes", *admin)
     refused = millstream.run("topics", "list", *own, check=False)
     assert "refused the log-in" in refused.stderr
+
+
+def test_failed_handshakes_are_logged_once_with_their_reason(server, tmp_path):
+    import socket
+    import time
+
+    certificates = tmp_path / "certificates"
+    millstream.run("certificate", certificates)
+    broker = server("broker", "--data", tmp_path / "data", "--set=listeners=SSL://127.0.0.1:0", f"--set=ssl.keystore.location={certificates}/server.pem")
+    address = ("127.0.0.1", int(broker.kafka.rsplit(":", 1)[1]))
+    for _ in range(3):
+        with socket.create_connection(address, timeout=10) as plain:
+            begin = time.monotonic()
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            while plain.recv(1 << 10):
+                pass
+            assert time.monotonic() - begin > 0.09, "connection.failed.authentication.delay.ms"
+    lines = [line for line in broker.log.read_text().splitlines() if "TLS handshake failed: " in line]
+    assert len(lines) == 1 and "WARN" in lines[0] and "peer=127.0.0.1:" in lines[0], lines
+    # Files that are there anew are read by the next handshake a second later.
+    assert "certificates changed" not in broker.log.read_text()
+    os.utime(certificates / "server.pem", (1, 1))
+    time.sleep(1.1)
+    with socket.create_connection(address, timeout=10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        while plain.recv(1 << 10):
+            pass
+    assert "certificates changed and were read again" in broker.log.read_text()
+
+
+def test_denials_are_audited_as_json_once_in_a_while(server, tmp_path):
+    data, password, config = tmp_path / "data", tmp_path / "password", tmp_path / "ann.properties"
+    password.write_text(PASSWORD + "\n")
+    millstream.run("users", "add", "ann", "--password-file", password, "--data", data)
+    config.write_text(f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-512\nsasl.username=ann\nsasl.password={PASSWORD}\n")
+    broker = server("broker", "--data", data, "--log-format", "json", "--set=listeners=SASL_PLAINTEXT://127.0.0.1:0",
+                    "--set=authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+    for _ in range(3):
+        assert millstream.run("groups", "describe", "billing", "-b", broker.kafka, "--command-config", config, check=False).returncode == 1
+    # A list that is narrowed to what she may see refuses her nothing.
+    millstream.run("groups", "list", "-b", broker.kafka, "--command-config", config, check=False)
+    lines = [json.loads(line) for line in broker.log.read_text().splitlines() if line.startswith("{")]
+    denied = [line["fields"] for line in lines if (line["target"], line["level"], line["fields"]["message"]) == ("audit", "INFO", "denied")]
+    told = [tuple(fields[name] for name in ("principal", "host", "operation", "kind", "name")) for fields in denied]
+    assert told.count(("User:ann", "127.0.0.1", "describe", "group", "billing")) == 1 and len(set(told)) == len(told), lines
+    assert not any(kind == "cluster" for *_, kind, _ in told), lines
 
 
 def test_certificates_are_not_overwritten_and_keys_not_readable(tmp_path):

@@ -195,6 +195,12 @@ impl Broker {
         &self.security.users
     }
 
+    /// Whether a topic that says nothing of its own is relaxed: `log.flush.interval.messages` or `log.flush.interval.ms` is set, in the
+    /// configuration or while the broker ran.
+    pub fn is_relaxed_by_default(&self) -> bool {
+        self.topics.is_relaxed_by_default()
+    }
+
     /// Transactions.
     pub fn transactions(&self) -> &Arc<Transactions> {
         &self.transactions

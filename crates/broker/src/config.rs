@@ -249,6 +249,7 @@ mod tests {
             ("ssl.keystore.password=x", "PEM"),
             ("sasl.jaas.config=x", "millstream users add"),
             ("listener.name.sasl_ssl.plain.sasl.jaas.config=x", "without listener.name.NAME"),
+            ("group.consumer.migration.policy=bidirectional", "stop all its members first"),
             ("zookeeper.connect=localhost:2181", "ZooKeeper"),
         ] {
             let error = of(line).expect_err("it cannot be served").to_string();

@@ -26,6 +26,7 @@ mod quotas;
 mod reference;
 mod runtime;
 pub mod security;
+mod seldom;
 mod server;
 #[cfg(test)]
 mod simulation;

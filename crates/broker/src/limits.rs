@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::configs::Dynamic;
+use crate::seldom::Seldom;
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -21,6 +22,8 @@ struct Counts {
 pub(crate) struct Connections {
     counts: Mutex<Counts>,
     freed: Notify,
+    /// Which refusals are told.
+    refusals: Mutex<Seldom<(IpAddr, &'static str)>>,
 }
 
 /// A connection's place; dropped with it.
@@ -61,6 +64,11 @@ impl Connections {
         *of_address += 1;
         counts.all += 1;
         Some(Place { connections: self.clone(), address })
+    }
+
+    /// An address was refused by `bound`. Gives, if that is to be told now, how many such lines were left out before.
+    pub fn refused(&self, now_ms: i64, address: IpAddr, bound: &'static str) -> Option<u64> {
+        self.refusals.lock().due(now_ms, (address, bound))
     }
 }
 

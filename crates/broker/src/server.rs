@@ -13,7 +13,7 @@ use crate::Broker;
 use crate::configs::listener::Listener;
 use crate::connection::Connection;
 use crate::limits::{Place, connections_max, per_address_max};
-use crate::security::Door;
+use crate::security::{Door, Refused};
 
 /// Connections that do not end by themselves after [`Broker::stop`] are cut after this.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
@@ -53,15 +53,22 @@ impl Broker {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    // A socket of both families calls an IPv4 address ::ffff:A.B.C.D; rules, quotas and people know it as A.B.C.D.
                     let address = peer.ip().to_canonical();
+                    let peer = SocketAddr::new(address, peer.port());
+                    let now_ms = self.config.steady_clock.now_ms();
                     let most = per_address_max(&self.topics.dynamic(), address);
                     let Some(place) = self.connections.enter(address, most) else {
-                        tracing::info!(%peer, "connection refused: max.connections.per.ip={most} are open from there");
+                        if let Some(left_out) = self.connections.refused(now_ms, address, "max.connections.per.ip") {
+                            tracing::warn!(%peer, left_out, "connection refused: max.connections.per.ip={most} are open from there");
+                        }
                         continue;
                     };
                     let wait_ms = self.quotas.connected(address);
                     if wait_ms > 0 {
-                        tracing::debug!(%peer, wait_ms, "connection refused: more a second than connection_creation_rate allows");
+                        if let Some(left_out) = self.connections.refused(now_ms, address, "connection_creation_rate") {
+                            tracing::warn!(%peer, wait_ms, left_out, "connection refused: more a second than connection_creation_rate allows");
+                        }
                         drop(connections.spawn(hold(stream, place, Duration::from_millis(wait_ms))));
                         continue;
                     }
@@ -82,7 +89,8 @@ impl Broker {
     }
 }
 
-/// A connection that is one too many keeps its place while it waits, and is closed then: as in Kafka, so that a client does not come again at once.
+/// A connection that is one too many, or failed to show who it is, keeps its place while it waits, and is closed then: as in Kafka, so that a
+/// client does not come again at once.
 async fn hold(socket: TcpStream, _place: Place, wait: Duration) {
     tokio::time::sleep(wait).await;
     drop(socket);
@@ -94,10 +102,23 @@ async fn enter(
     door: Arc<Door>,
     socket: TcpStream,
     peer: SocketAddr,
-    _place: Place,
+    place: Place,
 ) {
     match door.enter(socket, peer.ip()).await {
         Ok((stream, local, session)) => Connection::new(broker, listener, stream, peer, local, session).run().await,
-        Err(error) => tracing::debug!(%peer, %error, "connection was gone at once"),
+        Err(refused) if refused.is_gone() => {
+            tracing::debug!(%peer, error = %refused.error, "connection was gone at once");
+        }
+        Err(Refused { error, socket }) => {
+            let now_ms = broker.config.steady_clock.now_ms();
+            let due = broker.security.failed_handshakes.lock().due(now_ms, peer.ip());
+            if let Some(left_out) = due {
+                tracing::warn!(%peer, listener = %listener.name, left_out, "TLS handshake failed: {error}");
+            }
+            // As with a log-in that failed: whoever tries again and again has one place, and is slow.
+            if let Some(socket) = socket {
+                hold(socket, place, Duration::from_millis(broker.config.failed_authentication_delay_ms)).await;
+            }
+        }
     }
 }

@@ -406,3 +406,22 @@ async fn a_group_can_be_deleted_the_moment_its_last_session_is_over() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_with_members_refuses_the_other_protocol_and_an_empty_one_goes_over() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path()).await;
+    let mut client = server.connect().await;
+    client.create("t", 1, &[]).await;
+    let joined = member(&mut client).await;
+    for _ in 0..2 {
+        assert_eq!(show(&mut client, "a", 0, &[]).await.error_code, ErrorCode::GroupIdNotFound);
+    }
+    assert_eq!(beat(&mut client, &joined).await, ErrorCode::None, "its members do not notice");
+    server.broker.groups().leave("g", &joined.member_id, None).expect("it is there");
+    assert_eq!(show(&mut client, "a", 0, &[]).await.error_code, ErrorCode::None);
+    assert_eq!(join(&mut client, "").await.error_code, ErrorCode::InconsistentGroupProtocol);
+    server.broker.groups().leave("g", "a", None).expect("it is there");
+    member(&mut client).await;
+    server.stop().await;
+}

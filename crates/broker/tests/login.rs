@@ -341,3 +341,60 @@ async fn a_clients_certificate_is_asked_for_and_new_files_hold_without_a_restart
     Connection::open(&address, trusting(certificates.path(), true)).await.expect("the new ones hold at once");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_tls_handshake_keeps_its_place_until_the_delay_is_over() {
+    const DELAY: Duration = Duration::from_millis(800);
+    let dir = tempfile::tempdir().expect("a folder");
+    let (certificates, others) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    development(certificates.path(), &[], Some("client")).expect("made");
+    development(others.path(), &[], Some("client")).expect("made");
+    let delay = format!("connection.failed.authentication.delay.ms={}", DELAY.as_millis());
+    let more = ["ssl.client.auth=required", "max.connections.per.ip=1", &delay];
+    let server = Server::start_with(dir.path(), tls(certificates.path(), "SSL", &more)).await;
+    let address = server.address.to_string();
+    // Somebody who speaks plainly.
+    let begin = Instant::now();
+    let mut first = server.connect().await;
+    first.stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("sent");
+    tokio::time::sleep(DELAY / 4).await;
+    let mut second = server.connect().await;
+    assert!(second.stream.read_exact(&mut [0]).await.is_err() && begin.elapsed() < DELAY, "the place is taken");
+    let _ = first.stream.read_to_end(&mut Vec::new()).await;
+    assert!(begin.elapsed() >= DELAY, "{:?}", begin.elapsed());
+    // A certificate of another authority, which the client learns of by its first request.
+    let begin = Instant::now();
+    let own = others.path().join("client.pem");
+    let stranger = Tls::new(Some(&certificates.path().join("ca.pem")), Some((&*own, &*own))).expect("good files");
+    let security = Security { tls: Some(stranger), login: None };
+    let stranger = ConnectionOptions { security, ..ConnectionOptions::default() };
+    let let_in = async || {
+        while Connection::open(&address, trusting(certificates.path(), true)).await.is_err() {
+            assert!(begin.elapsed() < 10 * DELAY, "nobody comes in any more");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let_in().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let begin = Instant::now();
+    assert!(Connection::open(&address, stranger).await.is_err());
+    let_in().await;
+    assert!(begin.elapsed() >= DELAY / 2, "its place was kept: {:?}", begin.elapsed());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_clients_log_in_no_certificate_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let certificates = tempfile::tempdir().expect("a folder");
+    development(certificates.path(), &[], Some("client")).expect("made");
+    let config = tls(certificates.path(), "SASL_SSL", &["ssl.client.auth=required"]);
+    let server = Server::start_with(dir.path(), config).await;
+    server.broker.users().set_password("alice", &Secret::new("wonder"), 4096).await.expect("set");
+    for shows in [false, true] {
+        let mut options = trusting(certificates.path(), shows);
+        options.security.login = login(SCRAM, "alice", "wonder").security.login;
+        Connection::open(&server.address.to_string(), options).await.expect("let in by the password alone");
+    }
+    server.stop().await;
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
 First steps:
@@ -19,15 +19,32 @@ With any Kafka, ours or another (--bootstrap HOST:PORT):
   millstream groups describe GROUP      how far a consumer is behind, in records and in time
   millstream users add NAME             somebody who may log in
 
-Point any Kafka client at 127.0.0.1:9092 while `up` or `broker` runs.";
+Point any Kafka client at 127.0.0.1:9092 while `up` or `broker` runs.
+
+Environment:
+  MILLSTREAM_LOG=info                   how much the log on standard error tells: off, error, warn, info,
+                                        debug, trace, also of one part (info,millstream_log=debug)
+                                        [default: warn,audit=info]; audit: who was refused what";
 
 /// Streams on one machine: a Kafka broker, Spark's streaming SQL and a live page in one program.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, max_term_width = 110)]
 pub struct Cli {
+    /// How the log on standard error is written: text for people, or a JSON object a line
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: a JSON object a line, with its target.
+    Json,
 }
 
 /// The verbs. `init`, `dry-run` and `run` are those of Spark's `spark-pipelines`.

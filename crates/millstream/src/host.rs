@@ -1,5 +1,6 @@
 //! The process's own broker: a data folder that is opened and locked, and sockets that serve it.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,11 +10,16 @@ use millstream_broker::configs::listener::{Listener, Protocol};
 use millstream_broker::{Broker, BrokerConfig};
 use millstream_connectors::EmbeddedLog;
 use millstream_log::{Log, LogError, LogOptions};
+use rustix::io::Errno;
+use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::task::JoinHandle;
 
 use crate::embedded::Embedded;
+
+/// Clients that may wait to be accepted until the broker, which has its own idea of it, serves the socket.
+const BACKLOG: u32 = 1024;
 
 /// An open data folder with its broker.
 pub struct Host {
@@ -25,6 +31,8 @@ pub struct Host {
     /// The folder.
     pub data: PathBuf,
     serving: Vec<JoinHandle<()>>,
+    /// Where the Kafka protocol is served, a line for each listener.
+    pub listening: Vec<String>,
     /// What a person should know of who can come in, a line each.
     pub open_doors: Vec<String>,
 }
@@ -66,7 +74,8 @@ impl Host {
         }
         let broker = Broker::open(log.clone(), config)?;
         let embedded = Arc::new(Embedded(Arc::clone(&broker)));
-        Ok(Self { log, broker, embedded, data: data.to_owned(), serving: Vec::new(), open_doors: Vec::new() })
+        let data = data.to_owned();
+        Ok(Self { log, broker, embedded, data, serving: Vec::new(), listening: Vec::new(), open_doors: Vec::new() })
     }
 
     /// Serves the Kafka protocol on the configured `listeners`, or else on `address`. Gives the first address that clients use.
@@ -75,27 +84,31 @@ impl Host {
         let listeners = config.listeners().map_err(anyhow::Error::msg)?;
         if !config.settings.contains_key("listeners") {
             let only = listeners.into_iter().next().context("there is a listener unless it is configured")?;
-            return self.serve_listener(only, address, "--kafka").await;
+            let socket = bind(address, "--kafka").await?;
+            let bound = self.serve_listener(only, socket).await?;
+            self.listening.push(bound.to_string());
+            return Ok(bound);
         }
         let mut first = None;
         for listener in listeners {
-            let host = match listener.host.as_str() {
-                "" => "0.0.0.0".to_owned(),
-                host if host.contains(':') => format!("[{host}]"),
-                host => host.to_owned(),
+            let port = listener.port;
+            let socket = match listener.host.as_str() {
+                "" => bind_everywhere(port).with_context(|| {
+                    format!("cannot listen on port {port}: something else does, or may not; `listeners` names it")
+                })?,
+                host if host.contains(':') => bind(&format!("[{host}]:{port}"), "listeners").await?,
+                host => bind(&format!("{host}:{port}"), "listeners").await?,
             };
-            let address = format!("{host}:{}", listener.port);
-            let name = listener.name.clone();
-            let bound = self.serve_listener(listener, &address, "listeners").await?;
-            tracing::info!("listener {name} on {bound}");
+            let bound = self.serve_listener(listener.clone(), socket).await?;
+            self.listening.push(described(&listener, bound));
+            tracing::info!("listener {} on {bound}", listener.name);
             first.get_or_insert(bound);
         }
         first.context("listeners: there is none")
     }
 
     /// A loopback address is served on IPv4 and IPv6, since `localhost` may mean either.
-    async fn serve_listener(&mut self, listener: Listener, address: &str, flag: &str) -> Result<SocketAddr> {
-        let first = bind(address, flag).await?;
+    async fn serve_listener(&mut self, listener: Listener, first: TcpListener) -> Result<SocketAddr> {
         let bound = first.local_addr()?;
         let config = self.broker.config();
         let asks = match listener.protocol {
@@ -135,6 +148,21 @@ impl Host {
     }
 }
 
+/// A configured listener for people: where it is bound, which one it is, what clients that come by it are told. The address comes first, for it is
+/// what is looked for.
+fn described(listener: &Listener, bound: SocketAddr) -> String {
+    let protocol = listener.protocol.name();
+    let name = match listener.name == protocol {
+        true => protocol.to_owned(),
+        false => format!("{} ({protocol})", listener.name),
+    };
+    match &listener.advertised {
+        Some((host, port)) if host.contains(':') => format!("{bound}  {name}, advertised as [{host}]:{port}"),
+        Some((host, port)) => format!("{bound}  {name}, advertised as {host}:{port}"),
+        None => format!("{bound}  {name}, advertised as the address a client came by"),
+    }
+}
+
 /// Binds a listening socket; `flag` is the option that names another address.
 pub async fn bind(address: &str, flag: &str) -> Result<TcpListener> {
     let mut found =
@@ -147,6 +175,35 @@ pub async fn bind(address: &str, flag: &str) -> Result<TcpListener> {
     })
 }
 
+/// Binds a port at every address of this computer, as a listener without a host asks for: one socket for both families, since a name may mean
+/// either, or IPv4 alone where there is no IPv6.
+fn bind_everywhere(port: u16) -> io::Result<TcpListener> {
+    match bind_both_families(port) {
+        Err(error) if lacks_ipv6(&error) => {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?;
+            socket.listen(BACKLOG)
+        }
+        bound => bound,
+    }
+}
+
+fn bind_both_families(port: u16) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    socket.set_reuseaddr(true)?;
+    // The system's default (net.ipv6.bindv6only) may be the other one.
+    sockopt::set_ipv6_v6only(&socket, false)?;
+    socket.bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
+    socket.listen(BACKLOG)
+}
+
+/// Whether the failure means that this system has no IPv6, built in or switched on.
+fn lacks_ipv6(error: &io::Error) -> bool {
+    let absent = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| absent.contains(&code))
+}
+
 /// Connections and segments are open files: as many as the system lets this process have.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
@@ -155,5 +212,53 @@ fn raise_file_limit() {
         && let Err(error) = setrlimit(Resource::Nofile, raised)
     {
         tracing::warn!(%error, "open files stay limited to {:?}", limit.current);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn everywhere_means_both_families() {
+        let socket = bind_everywhere(0).expect("a free port");
+        let bound = socket.local_addr().expect("it is bound");
+        let of_v4 = TcpStream::connect((Ipv4Addr::LOCALHOST, bound.port())).await;
+        assert!(of_v4.is_ok(), "{of_v4:?}");
+        // Without IPv6 there is nobody to come by it.
+        if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.is_ok() {
+            let of_v6 = TcpStream::connect((Ipv6Addr::LOCALHOST, bound.port())).await;
+            assert!(of_v6.is_ok(), "{of_v6:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_system_without_ipv6_is_served_by_ipv4_alone() {
+        let of = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        assert!(lacks_ipv6(&of(Errno::AFNOSUPPORT)) && lacks_ipv6(&of(Errno::ADDRNOTAVAIL)));
+        assert!(!lacks_ipv6(&of(Errno::ADDRINUSE)), "somebody else has the port");
+    }
+
+    #[test]
+    fn a_listener_is_described_by_address_name_protocol_and_what_it_advertises() {
+        let listeners = Listener::parse_all(
+            "PLAINTEXT://:1,INSIDE://:2,SASL_SSL://:3,SIX://:4",
+            "INSIDE://broker:29092,SIX://[2001:db8::1]:4",
+            "INSIDE:SSL,SIX:PLAINTEXT",
+            "",
+        );
+        let bound: SocketAddr = "127.0.0.1:9092".parse().expect("an address");
+        let lines: Vec<_> = listeners.expect("good listeners").iter().map(|one| described(one, bound)).collect();
+        assert_eq!(
+            lines,
+            [
+                "127.0.0.1:9092  PLAINTEXT, advertised as the address a client came by",
+                "127.0.0.1:9092  INSIDE (SSL), advertised as broker:29092",
+                "127.0.0.1:9092  SASL_SSL, advertised as the address a client came by",
+                "127.0.0.1:9092  SIX (PLAINTEXT), advertised as [2001:db8::1]:4",
+            ]
+        );
     }
 }

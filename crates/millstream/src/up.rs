@@ -100,7 +100,9 @@ async fn serve(
     ));
 
     println!("millstream {}  {}", env!("CARGO_PKG_VERSION"), name.as_deref().unwrap_or("broker"));
-    println!("  kafka  {kafka}");
+    for line in &host.listening {
+        println!("  kafka  {line}");
+    }
     println!("  page   http://{http}");
     for door in &host.open_doors {
         println!("  open   {door}");
@@ -108,13 +110,13 @@ async fn serve(
     if !http.ip().is_loopback() {
         println!("  open   page {http} shows its topics to the network without a log-in: the host 127.0.0.1 closes it");
     }
-    println!("  data   {}  (durable: a record is on disk before it is acknowledged)", host.data.display());
-    let relaxed: Vec<_> = host.broker.topic_stats().into_iter().filter(|topic| topic.relaxed).map(|t| t.name).collect();
-    if !relaxed.is_empty() {
-        println!(
-            "         but for {}: flush.messages or flush.ms lets a power cut take what was acknowledged",
-            several(&relaxed)
-        );
+    let is_relaxed = host.broker.is_relaxed_by_default();
+    let others = host.broker.topic_stats().into_iter().filter(|topic| !topic.internal && topic.relaxed != is_relaxed);
+    let others: Vec<_> = others.map(|topic| topic.name).collect();
+    let (promise, exception) = durability(is_relaxed, &others);
+    println!("  data   {}  ({promise})", host.data.display());
+    if let Some(exception) = exception {
+        println!("         {exception}");
     }
     let tasks = match project {
         None => None,
@@ -146,6 +148,21 @@ async fn serve(
     host.close().await
 }
 
+/// What an acknowledgement means for topics that say nothing of their own, and for `others`, with which it is the other way round.
+fn durability(is_relaxed: bool, others: &[String]) -> (&'static str, Option<String>) {
+    let (promise, exception) = match is_relaxed {
+        false => (
+            "durable: a record is on disk before it is acknowledged",
+            "flush.messages or flush.ms lets a power cut take what was acknowledged",
+        ),
+        true => (
+            "relaxed: log.flush.interval.messages or log.flush.interval.ms lets a power cut take what was acknowledged",
+            "durable by flush.messages and flush.ms of their own",
+        ),
+    };
+    (promise, (!others.is_empty()).then(|| format!("but for {}: {exception}", several(others))))
+}
+
 /// Names, not more than a line holds.
 fn several(names: &[String]) -> String {
     const SHOWN: usize = 5;
@@ -172,5 +189,21 @@ pub fn asked_to_stop() -> impl Future<Output = ()> + Send {
     });
     async move {
         let _ = told.wait_for(|stop| *stop).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durability_is_claimed_only_for_topics_that_have_it() {
+        let (promise, exception) = durability(false, &[]);
+        assert!(promise.starts_with("durable") && exception.is_none(), "{promise}");
+        let (promise, exception) = durability(true, &["ledger".to_owned()]);
+        assert!(promise.starts_with("relaxed") && promise.contains("power cut"), "{promise}");
+        assert!(exception.is_some_and(|line| line.starts_with("but for ledger: durable")));
+        let (_, exception) = durability(false, &["clicks".to_owned()]);
+        assert!(exception.is_some_and(|line| line.contains("clicks") && line.contains("power cut")));
     }
 }

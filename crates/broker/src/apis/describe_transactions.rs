@@ -36,7 +36,7 @@ fn describe(context: &Context, transactional_id: String) -> TransactionState {
     };
     let mut topics: BTreeMap<String, Vec<i32>> = BTreeMap::new();
     for (topic, partition) in found.partitions {
-        if !context.may(Operation::Describe, Resource::topic(&topic)) {
+        if !context.could(Operation::Describe, Resource::topic(&topic)) {
             continue;
         }
         topics.entry(topic).or_default().push(partition);

@@ -40,8 +40,8 @@ async fn initialize(context: &Context, request: &InitProducerIdRequest) -> Resul
         expected => Some(expected),
     };
     let Some(id) = &request.transactional_id else {
-        if !context.could(Operation::IdempotentWrite, Resource::CLUSTER)
-            && !context.may_to_any(Operation::Write, Kind::Topic)
+        if !context.could_to_any(Operation::Write, Kind::Topic)
+            && !context.may(Operation::IdempotentWrite, Resource::CLUSTER)
         {
             return Err(ErrorCode::ClusterAuthorizationFailed);
         }

@@ -311,34 +311,29 @@ impl Context {
         self.broker.quotas.client(&self.session, &self.client_id)
     }
 
-    /// Whether the client may do this; a no is counted as a denial.
+    /// Whether the client may do this, which it asks for: a no is counted, and the log tells of it.
     pub fn may(&self, operation: Operation, resource: Resource<'_>) -> bool {
         let allowed = self.could(operation, resource);
         if !allowed {
-            self.denied();
+            let (principal, host) = (self.session.principal(), self.peer.ip().to_canonical());
+            let (security, now_ms) = (&self.broker.security, self.broker.config.steady_clock.now_ms());
+            security.counts.denials.fetch_add(1, Relaxed);
+            security.authorizer.denied(now_ms, &principal, host, operation, resource);
         }
         allowed
     }
 
-    fn denied(&self) {
-        self.broker.security.counts.denials.fetch_add(1, Relaxed);
-    }
-
-    /// As [`Context::may`] where a no denies nobody what they asked for: it leaves something out of a list, or another rule may still allow it.
+    /// Whether the client may do this, where a no refuses nothing: it is one way of several, or what is shown is narrowed to what one may see.
     pub fn could(&self, operation: Operation, resource: Resource<'_>) -> bool {
         let authorizer = &self.broker.security.authorizer;
         !authorizer.is_on()
             || authorizer.allows(&self.session.principal(), self.peer.ip().to_canonical(), operation, resource)
     }
 
-    /// Whether the client may do this to anything of the kind; a no is counted as a denial.
-    pub fn may_to_any(&self, operation: Operation, kind: Kind) -> bool {
+    /// As [`Context::could`], to anything of the kind.
+    pub fn could_to_any(&self, operation: Operation, kind: Kind) -> bool {
         let authorizer = &self.broker.security.authorizer;
-        let allowed = authorizer.allows_any(&self.session.principal(), self.peer.ip().to_canonical(), operation, kind);
-        if !allowed {
-            self.denied();
-        }
-        allowed
+        authorizer.allows_any(&self.session.principal(), self.peer.ip().to_canonical(), operation, kind)
     }
 
     /// The topic that a client names in order to do this: by its id where the version has ids, otherwise by its name. Internal topics are
@@ -441,7 +436,7 @@ pub(crate) mod operations {
 
     /// The cluster's bits, if somebody asked: none for those who may not describe it.
     pub fn of_cluster(context: &Context, asked: bool) -> i32 {
-        match asked && !context.may(Operation::Describe, Resource::CLUSTER) {
+        match asked && !context.could(Operation::Describe, Resource::CLUSTER) {
             true => 0,
             false => of(context, Resource::CLUSTER, asked),
         }

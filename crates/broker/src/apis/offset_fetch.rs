@@ -49,12 +49,10 @@ impl Api for OffsetFetch {
         for (name, found) in context.broker.groups.offsets(&request.group_id, names.as_deref()) {
             let topic = Resource::topic(&name.0);
             let is_allowed = match asks_for_all {
-                true => context.could(Operation::Describe, topic),
+                true if !context.could(Operation::Describe, topic) => continue,
+                true => true,
                 false => context.may(Operation::Describe, topic),
             };
-            if asks_for_all && !is_allowed {
-                continue;
-            }
             let (error_code, found) = stable(&unstable, &name, found.filter(|_| is_allowed));
             let (topic, partition_index) = name;
             topics.entry(topic).or_default().push(OffsetFetchResponsePartition {

@@ -1,7 +1,8 @@
 //! Names of Kafka behind which nothing stands here. A file that was made for Kafka has them, so they are taken: because what they speak of is not
 //! there (other nodes, threads, Java), or is always so. Where another value than the one that holds would be a promise not kept, it is refused.
 //!
-//! Kinds, defaults and what may change while a broker runs are those of Kafka 4.3; [`super::broker`] has the names that do something.
+//! Kinds, defaults and what may change while a broker runs are those of Kafka 4.3, except where its default is such a promise; [`super::broker`] has
+//! the names that do something.
 
 use super::Kind;
 use super::broker::{Key, Use, key, without};
@@ -56,7 +57,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("follower.fetch.last.tiered.offset.enable", Kind::Boolean, "false", LIVE, TIERED),
     key("group.consumer.assignment.interval.ms", Kind::Int(i32::MIN), "1000", LIVE, "An assignment is made as soon as there is reason."),
     key("group.consumer.max.assignment.interval.ms", Kind::Int(i32::MIN), "15000", FIXED, "An assignment is made as soon as there is reason."),
-    key("group.consumer.migration.policy", Kind::String, "bidirectional", FIXED, "A group goes over to the other protocol while nobody is in it."),
+    key("group.consumer.migration.policy", Kind::Exactly("disabled"), "disabled", FIXED, "Groups do not migrate online: one goes over to the other protocol while nobody is in it, so stop all its members first."),
     key("group.consumer.min.assignment.interval.ms", Kind::Int(i32::MIN), "0", FIXED, "An assignment is made as soon as there is reason."),
     key("group.coordinator.append.linger.ms", Kind::Int(i32::MIN), "-1", FIXED, NODE),
     key("group.coordinator.background.threads", Kind::Int(i32::MIN), "2", FIXED, NODE),

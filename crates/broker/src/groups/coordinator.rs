@@ -22,6 +22,7 @@ pub use consumer::{ConsumerGroupDescription, ConsumerMemberDescription, by_name}
 use super::record::{Entry, GroupRecord, OffsetRecord};
 use crate::internal_log::{InternalLog, KeyValue};
 use crate::runtime::{blocking, to_the_end};
+use crate::seldom::Seldom;
 use crate::topics::OFFSETS_TOPIC;
 use crate::{BrokerConfig, BrokerError};
 
@@ -29,6 +30,8 @@ use crate::{BrokerConfig, BrokerError};
 const TEXT_BYTES_MAX: usize = 16 << 10;
 /// How much of a client's id becomes part of a member's.
 const MEMBER_ID_PREFIX_MAX: usize = 249;
+/// How much of a group's name the log has.
+const LOGGED_NAME_MAX: usize = 249;
 /// The ticker sleeps at least so long, so that many groups with near deadlines do not keep it busy.
 const TICK_MS: i64 = 10;
 /// How long a removal waits for appends of its group that are on their way.
@@ -171,6 +174,8 @@ pub struct Coordinator {
     wake: Notify,
     /// Told when an append has come to its end.
     landed: Notify,
+    /// Which refusals of the other protocol are told, by group.
+    other_protocol: Mutex<Seldom<String>>,
 }
 
 impl Coordinator {
@@ -230,7 +235,15 @@ impl Coordinator {
             next_ticket: 1,
             ..Inner::default()
         };
-        Ok(Coordinator { config, configs, log, inner: Mutex::new(inner), wake: Notify::new(), landed: Notify::new() })
+        Ok(Coordinator {
+            config,
+            configs,
+            log,
+            inner: Mutex::new(inner),
+            wake: Notify::new(),
+            landed: Notify::new(),
+            other_protocol: Mutex::default(),
+        })
     }
 
     /// What groups have configured of their own.
@@ -271,6 +284,7 @@ impl Coordinator {
             let now_ms = self.config.clock.now_ms();
             if !self.is_classic(&mut inner, group_id) {
                 inner.joins.remove(&ticket);
+                self.tell_of_protocol(group_id, GroupKind::Classic);
                 return refuse(GroupError::InconsistentProtocol, &member_id);
             }
             inner.groups.entry(group_id.to_string()).or_insert_with(|| Held::new(group_id, now_ms));

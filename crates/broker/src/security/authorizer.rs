@@ -9,17 +9,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::Principal;
 use super::acl::{ANY, Acl, Filter, Kind, Operation, Pattern, Permission, Resource};
+use crate::seldom::Seldom;
 use crate::topics::Topics;
 use crate::{BrokerConfig, BrokerError};
 
 const ACL_KEY: &str = "security/acl/";
 /// Most rules.
 const ACLS_MAX: usize = 100_000;
+/// How much of a name the log has: the longest that a topic can have.
+const NAME_CHARS_MAX: usize = 249;
 
 type ByName = HashMap<Kind, HashMap<String, Vec<Arc<Acl>>>>;
 
@@ -39,6 +42,8 @@ pub(crate) struct Authorizer {
     super_users: BTreeSet<Principal>,
     allow_without_rules: bool,
     rules: Arc<RwLock<Arc<Rules>>>,
+    /// Which denials are told.
+    denials: Mutex<Seldom<(Principal, Operation, Kind, String)>>,
 }
 
 impl Rules {
@@ -94,6 +99,7 @@ impl Authorizer {
             super_users,
             allow_without_rules: get("allow.everyone.if.no.acl.found") == "true",
             rules: Arc::new(RwLock::new(Arc::new(Rules::new(by_id)))),
+            denials: Mutex::default(),
         })
     }
 
@@ -115,19 +121,24 @@ impl Authorizer {
                 continue;
             }
             match acl.permission {
-                Permission::Deny if acl.operation == operation || acl.operation == Operation::All => {
-                    tracing::info!(%principal, %host, ?operation, kind = ?resource.kind, name = resource.name, "denied by a rule");
-                    return false;
-                }
+                Permission::Deny if acl.operation == operation || acl.operation == Operation::All => return false,
                 Permission::Deny => {}
                 Permission::Allow => is_allowed |= acl.operation.implies(operation),
             }
         }
-        let allowed = is_allowed || (!is_named && self.allow_without_rules);
-        if !allowed {
-            tracing::debug!(%principal, %host, ?operation, kind = ?resource.kind, name = resource.name, "no rule allows it");
+        is_allowed || (!is_named && self.allow_without_rules)
+    }
+
+    /// Tells the log, under the target `audit`, that somebody was refused something: of a client that asks again and again once in a while.
+    pub fn denied(&self, now_ms: i64, who: &Principal, host: IpAddr, operation: Operation, resource: Resource<'_>) {
+        // Names of things that are not there can be of any length.
+        let name: String = resource.name.chars().take(NAME_CHARS_MAX).collect();
+        let line = (who.clone(), operation, resource.kind, name.clone());
+        let due = self.denials.lock().due(now_ms, line);
+        if let Some(left_out) = due {
+            let (operation, kind) = (operation.name(), resource.kind.name());
+            tracing::info!(target: "audit", principal = %who, %host, operation, kind, name = name.as_str(), left_out, "denied");
         }
-        allowed
     }
 
     /// Whether they may do it to anything of this kind (`Authorizer.authorizeByResourceType`).

@@ -9,11 +9,20 @@ use millstream_protocol::sasl::Mechanism;
 use tokio::net::TcpStream;
 
 use super::session::Session;
-use super::tls::{ClientAuth, Tls, TlsFiles};
+use super::tls::{ClientAuth, Refused, Tls, TlsFiles};
 use super::{Principal, distinguished_name};
 use crate::configs::listener::Protocol;
 use crate::transport::Stream;
 use crate::{BrokerConfig, BrokerError};
+
+/// `ssl.client.auth`, which speaks of SSL listeners.
+pub(crate) fn client_auth(config: &BrokerConfig) -> ClientAuth {
+    match config.settings.get("ssl.client.auth").map(|value| value.trim()) {
+        Some("required") => ClientAuth::Required,
+        Some("requested") => ClientAuth::Requested,
+        _ => ClientAuth::None,
+    }
+}
 
 /// A listener's security. [`Door::default`] is open: PLAINTEXT.
 #[derive(Debug, Clone, Default)]
@@ -44,9 +53,9 @@ impl Door {
             (true, Some(keystore)) => Some(Arc::new(Tls::open(TlsFiles {
                 keystore: keystore.into(),
                 truststore: get("ssl.truststore.location").map(PathBuf::from),
-                client_auth: match get("ssl.client.auth") {
-                    Some("required") => ClientAuth::Required,
-                    Some("requested") => ClientAuth::Requested,
+                client_auth: match protocol {
+                    Protocol::Ssl => client_auth(config),
+                    // As in Kafka (KIP-684): who logs in by SASL is known by that.
                     _ => ClientAuth::None,
                 },
             })?)),
@@ -66,11 +75,14 @@ impl Door {
     }
 
     /// Brings a connection through TLS, if there is any, to where requests begin. Gives the local address too.
+    ///
+    /// # Errors
+    /// Why not.
     pub(crate) async fn enter(
         self: Arc<Self>,
         socket: TcpStream,
         address: IpAddr,
-    ) -> io::Result<(Stream, SocketAddr, Arc<Session>)> {
+    ) -> Result<(Stream, SocketAddr, Arc<Session>), Refused> {
         socket.set_nodelay(true)?;
         let local = socket.local_addr()?;
         let mut principal = Principal::anonymous();
@@ -79,14 +91,14 @@ impl Door {
             Some(tls) => {
                 let stream = tls.accept(socket).await?;
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-                if let Some(certificate) = certificate {
-                    let name = distinguished_name::of_certificate(certificate);
-                    principal = Principal::user(name.ok_or_else(|| {
-                        io::Error::new(
-                            io::ErrorKind::InvalidData,
-                            "the client's certificate has no subject that can be read",
-                        )
-                    })?);
+                match certificate.map(|certificate| distinguished_name::of_certificate(certificate)) {
+                    None => {}
+                    Some(Some(name)) => principal = Principal::user(name),
+                    Some(None) => {
+                        let why = "the client's certificate has no subject that can be read";
+                        let error = io::Error::new(io::ErrorKind::InvalidData, why);
+                        return Err(Refused { error, socket: Some(stream.into_inner().0) });
+                    }
                 }
                 Stream::Tls(Box::new(stream))
             }

@@ -19,19 +19,23 @@ mod tls;
 pub mod users;
 
 pub(crate) use door::Door;
+pub(crate) use tls::Refused;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
 use crate::configs::listener::{Listener, Protocol};
+use crate::seldom::Seldom;
 use crate::topics::Topics;
 use crate::{BrokerConfig, BrokerError};
 use authorizer::Authorizer;
 use backoff::Backoff;
+use tls::ClientAuth;
 use users::Users;
 
 /// What keys of security begin with in the log of topics.
@@ -84,6 +88,8 @@ pub(crate) struct Counts {
 pub(crate) struct Security {
     pub users: Users,
     pub backoff: Mutex<Backoff>,
+    /// Which failed TLS handshakes are told, by address.
+    pub failed_handshakes: Mutex<Seldom<IpAddr>>,
     pub authorizer: Authorizer,
     pub counts: Counts,
     /// By the listeners' names.
@@ -97,13 +103,20 @@ impl Security {
         let mut doors = BTreeMap::new();
         for listener in config.listeners().map_err(BrokerError::InvalidConfig)? {
             let door = Door::new(listener.protocol, config)?;
+            if listener.protocol == Protocol::SaslSsl && door::client_auth(config) != ClientAuth::None {
+                tracing::warn!(
+                    listener = %listener.name,
+                    "ssl.client.auth is for SSL listeners only: clients of this one show no certificate, they log in by SASL"
+                );
+            }
             if door.asks_for_login() && users.list().is_empty() {
                 tracing::warn!(listener = %listener.name, "there are no users yet: nobody can log in");
             }
             doors.insert(listener.name, Arc::new(door));
         }
         let authorizer = Authorizer::open(topics.clone(), config)?;
-        Ok(Security { users, backoff: Mutex::default(), authorizer, counts: Counts::default(), doors })
+        let (backoff, failed_handshakes, counts) = (Mutex::default(), Mutex::default(), Counts::default());
+        Ok(Security { users, backoff, failed_handshakes, authorizer, counts, doors })
     }
 
     /// Reads the certificates of all listeners again. Blocks.

@@ -26,7 +26,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Largest PEM file that is read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Whether clients show a certificate: `ssl.client.auth`.
+/// Whether clients of SSL listeners show a certificate: `ssl.client.auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientAuth {
     /// `none`: they are not asked.
@@ -45,8 +45,35 @@ pub struct TlsFiles {
     pub keystore: PathBuf,
     /// `ssl.truststore.location`: authorities of clients' certificates.
     pub truststore: Option<PathBuf>,
-    /// `ssl.client.auth`.
+    /// `ssl.client.auth`; none on a listener that asks for a log-in.
     pub client_auth: ClientAuth,
+}
+
+/// Why a connection did not come in.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub error: io::Error,
+    /// Its socket, unless that is closed: whoever failed is kept waiting for the end.
+    pub socket: Option<TcpStream>,
+}
+
+impl Refused {
+    /// Whether the client went away by itself: a look whether the port is open, mostly. It is not there to wait, and did nothing wrong.
+    pub fn is_gone(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof};
+        let kind = self.error.kind();
+        match self.socket {
+            Some(_) => [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof].contains(&kind),
+            // Only a handshake that took too long takes its socket with it; anything else failed before there was one.
+            None => kind != TimedOut,
+        }
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Refused { error, socket: None }
+    }
 }
 
 /// TLS of a listener.
@@ -86,11 +113,16 @@ impl Tls {
         Ok(())
     }
 
-    pub(crate) async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    /// The broker's side of the handshake. What is wrong has been said to the client by TLS's own alert when this fails.
+    pub(crate) async fn accept(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>, Refused> {
         let acceptor = TlsAcceptor::from(self.config());
-        match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket)).await {
-            Ok(accepted) => accepted,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")),
+        match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(socket).into_fallible()).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err((error, socket))) => Err(Refused { error, socket: Some(socket) }),
+            Err(_) => {
+                let error = io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
+                Err(Refused { error, socket: None })
+            }
         }
     }
 
@@ -106,7 +138,8 @@ impl Tls {
             current.seen = seen;
             match blocking(|| load(&self.files)) {
                 Ok(config) => {
-                    tracing::info!(file = %self.files.keystore.display(), "certificates changed and were read again");
+                    let file = self.files.keystore.display();
+                    tracing::info!(target: "audit", %file, "certificates changed and were read again");
                     current.config = config;
                 }
                 Err(why) => tracing::error!("certificates changed and cannot be used; the earlier ones stay: {why}"),
@@ -169,4 +202,21 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("{}: {} bytes are too many for a PEM file", path.display(), about.len()));
     }
     fs::read(path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_hangs_up_is_no_failure_and_who_is_slow_is_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        for (kind, is_gone) in [(io::ErrorKind::UnexpectedEof, true), (io::ErrorKind::InvalidData, false)] {
+            let socket = Some(TcpStream::connect(address).await.expect("it listens"));
+            assert_eq!(Refused { error: kind.into(), socket }.is_gone(), is_gone, "{kind}");
+        }
+        assert!(!Refused { error: io::ErrorKind::TimedOut.into(), socket: None }.is_gone());
+        assert!(Refused::from(io::Error::from(io::ErrorKind::InvalidInput)).is_gone(), "it never began");
+    }
 }

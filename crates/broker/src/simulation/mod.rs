@@ -208,6 +208,7 @@ impl Node {
             local: address,
             listener: self.listener.clone(),
             session: self.session.clone(),
+            request_bytes: frame.len(),
         };
         let _tasks = self.runtime().enter();
         let answer = (entry.call)(context, &header, &mut reader).expect("a request");

@@ -364,6 +364,11 @@ impl Topics {
         TopicConfig::new(overrides, self.dynamic().topic_defaults().clone())
     }
 
+    /// Whether a topic without settings of its own answers before its sync.
+    pub fn is_relaxed_by_default(&self) -> bool {
+        partition_config(&self.config_with(BTreeMap::new())).is_ok_and(|config| config.is_relaxed())
+    }
+
     /// Replaces what was changed of the broker's configuration, for this broker or for all, and lets it hold.
     pub async fn set_broker_configs(
         self: &Arc<Self>,

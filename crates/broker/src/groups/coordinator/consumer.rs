@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Coordinator, Held, Inner, TEXT_BYTES_MAX, named, uuid};
+use super::{Coordinator, GroupKind, Held, Inner, LOGGED_NAME_MAX, TEXT_BYTES_MAX, named, uuid};
 use crate::groups::consumer::group::{Beat, Beaten, ConsumerGroup, LEAVE_EPOCH, MemberRecord, Refused, Rules};
 use crate::groups::consumer::{Catalog, Parts};
 use crate::groups::exchange::GroupError;
@@ -145,7 +145,10 @@ impl Coordinator {
         match inner.groups.get_mut(group_id) {
             Some(held) if held.consumer.is_some() => Ok(()),
             Some(_) | None if epoch != 0 => refuse(GroupError::GroupIdNotFound, words()),
-            Some(held) if !held.group.is_vacant() => refuse(GroupError::GroupIdNotFound, words()),
+            Some(held) if !held.group.is_vacant() => {
+                self.tell_of_protocol(group_id, GroupKind::Consumer);
+                refuse(GroupError::GroupIdNotFound, words())
+            }
             Some(held) => {
                 held.consumer = Some(ConsumerGroup::new(group_id, held.group.generation()));
                 held.group = Group::new(group_id);
@@ -172,6 +175,16 @@ impl Coordinator {
                 drop(self.write(inner, group_id, &records));
                 true
             }
+        }
+    }
+
+    /// Tells the log, of a group once in a while, that somebody came by the protocol that its members do not speak: the client's own words for
+    /// it name no remedy.
+    pub(super) fn tell_of_protocol(&self, group_id: &str, came_by: GroupKind) {
+        let group: String = group_id.chars().take(LOGGED_NAME_MAX).collect();
+        let due = self.other_protocol.lock().due(self.now_ms(), group.clone());
+        if let Some(left_out) = due {
+            tracing::warn!(group = group.as_str(), left_out, "{}", remedy(came_by));
         }
     }
 
@@ -226,6 +239,20 @@ impl Coordinator {
     }
 }
 
+/// What is to be done for a member that came by one protocol to a group whose members speak the other.
+fn remedy(came_by: GroupKind) -> String {
+    let spoken = match came_by {
+        GroupKind::Classic => GroupKind::Consumer,
+        GroupKind::Consumer => GroupKind::Classic,
+    };
+    format!(
+        "a member that came by the {} protocol was refused: stop all members of the {} protocol first, for a group goes over to the other \
+         one while nobody is in it (online migration is not there)",
+        came_by.name(),
+        spoken.name()
+    )
+}
+
 /// For who leaves, topics mean nothing.
 struct Nothing;
 
@@ -246,4 +273,15 @@ pub fn by_name(parts: &Parts, name: impl Fn(Uuid) -> Option<String>) -> BTreeMap
     let each =
         parts.iter().map(|(id, numbers)| (*id, (name(*id).unwrap_or_default(), numbers.iter().copied().collect())));
     each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_names_those_who_are_to_be_stopped() {
+        assert!(remedy(GroupKind::Consumer).contains("stop all members of the classic protocol first"));
+        assert!(remedy(GroupKind::Classic).contains("stop all members of the consumer protocol first"));
+    }
 }
