@@ -201,7 +201,7 @@ fn read_batches(bytes: &[u8]) {
             every_other
         });
         for codec in Codec::ALL {
-            if let Ok(changed) = recompress(batch, codec) {
+            if let Ok(changed) = recompress(batch, codec, &mut scratch) {
                 assert!(validate(&changed).is_ok(), "our own batch");
             }
         }

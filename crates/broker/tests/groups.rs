@@ -38,6 +38,8 @@ async fn member(client: &mut Connection) -> JoinGroupResponse {
     let joined = join(client, &first.member_id).await;
     assert_eq!((joined.error_code, joined.members.len()), (ErrorCode::None, 1));
     let request = SyncGroupRequest {
+        protocol_type: Some("consumer".into()),
+        protocol_name: Some("range".into()),
         group_id: "g".into(),
         generation_id: joined.generation_id,
         member_id: joined.member_id.clone(),
@@ -392,6 +394,8 @@ async fn a_group_can_be_deleted_the_moment_its_last_session_is_over() {
         };
         let joined = client.call(5, request).await;
         let request = SyncGroupRequest {
+            protocol_type: Some("consumer".into()),
+            protocol_name: Some("range".into()),
             group_id: group.clone(),
             generation_id: joined.generation_id,
             member_id: joined.member_id,

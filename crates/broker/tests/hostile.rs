@@ -83,7 +83,13 @@ async fn api_versions_of_the_future_are_answered_in_version_0() {
     assert_eq!(answer.error_code, ErrorCode::UnsupportedVersion);
     assert!(answer.api_keys.iter().any(|api| api.api_key == ApiKey::ApiVersions.code() && api.max_version == 4));
     // The connection goes on.
-    let answer = client.call(4, ApiVersionsRequest::default()).await;
+    let nobody = client.call(4, ApiVersionsRequest::default()).await;
+    assert_eq!((nobody.error_code, nobody.api_keys.len()), (ErrorCode::InvalidRequest, 0), "a client has a name");
+    let request = ApiVersionsRequest {
+        client_software_name: "apache-kafka-java".into(),
+        client_software_version: "4.3.0".into(),
+    };
+    let answer = client.call(4, request).await;
     assert_eq!(answer.error_code, ErrorCode::None);
     let produce = answer.api_keys.iter().find(|api| api.api_key == 0).expect("Produce is listed");
     assert_eq!((produce.min_version, produce.max_version), (0, 13));

@@ -106,7 +106,8 @@ async fn quotas_are_set_told_and_kept_over_a_restart() {
         entry(&[("ip", Some("10.0.0.1")), ("user", None)], &[]),
     ];
     let (ok, wrong) = (ErrorCode::None, ErrorCode::InvalidRequest);
-    let codes = [ok, ok, ok, wrong, wrong, wrong, wrong];
+    // Named twice, answered once.
+    let codes = [ok, ok, ok, wrong, wrong, wrong];
     assert_eq!(alter(&mut c, entries.clone(), true).await, codes);
     assert_eq!(describe(&mut c, &[], false).await, Ok(vec![]), "it was only asked whether");
     assert_eq!(alter(&mut c, entries, false).await, codes);

@@ -32,7 +32,7 @@ async fn topics_are_made_by_asking_unless_that_is_off() {
     let dir = tempfile::tempdir().expect("a folder");
     let server = Server::start(dir.path()).await;
     let mut client = server.connect().await;
-    let answer = client.metadata(Some(&["t", "a b", "__mine"])).await;
+    let answer = client.metadata(Some(&["t", "a b", "__millstream.mine"])).await;
     let codes: Vec<ErrorCode> = answer.topics.iter().map(|topic| topic.error_code).collect();
     assert_eq!(codes, [ErrorCode::None, ErrorCode::InvalidTopic, ErrorCode::UnknownTopicOrPartition]);
     assert_eq!(answer.topics[0].partitions[0].leader_epoch, 0);
@@ -68,7 +68,7 @@ async fn a_topic_that_cannot_be_is_refused_with_its_reason() {
     assert_eq!(client.create("t", 2, &[]).await, ErrorCode::None);
     for (name, partitions, configs, code) in [
         ("t", 1, &[][..], ErrorCode::TopicAlreadyExists),
-        ("__t", 1, &[], ErrorCode::InvalidTopic),
+        ("__millstream.t", 1, &[], ErrorCode::InvalidTopic),
         ("a/b", 1, &[], ErrorCode::InvalidTopic),
         ("u", 0, &[], ErrorCode::InvalidPartitions),
         ("u", 1, &[("no.such", "1")], ErrorCode::InvalidConfig),
@@ -251,8 +251,10 @@ async fn the_process_itself_sees_the_same_topics() {
     let server = Server::start(dir.path()).await;
     let broker = server.broker.clone();
     let mut client = server.connect().await;
-    let info =
-        broker.ensure_topic("__millstream.table.rides", 1, &[("segment.bytes".into(), "1048576".into())]).await.expect("made");
+    let info = broker
+        .ensure_topic("__millstream.table.rides", 1, &[("segment.bytes".into(), "1048576".into())])
+        .await
+        .expect("made");
     assert_eq!(info.partitions, 1);
     assert_eq!(broker.ensure_topic("__millstream.table.rides", 7, &[]).await.expect("there").partitions, 1);
     broker.ensure_topic("out", 2, &[]).await.expect("made");
@@ -266,7 +268,10 @@ async fn the_process_itself_sees_the_same_topics() {
     assert_eq!(firsts, [0, 0]);
     mark.changed().await.expect("it moved");
     assert_eq!(broker.offsets("out", 1).expect("there").high_watermark, 3);
-    assert_eq!(values(&broker.read("__millstream.table.rides", 0, 0, 1 << 20).await.expect("read")), [(0, "a".to_string())]);
+    assert_eq!(
+        values(&broker.read("__millstream.table.rides", 0, 0, 1 << 20).await.expect("read")),
+        [(0, "a".to_string())]
+    );
     assert!(client.metadata(None).await.topics.iter().all(|topic| topic.name.as_deref() == Some("out")));
     broker.delete_records("out", 1, 2).await.expect("forgotten");
     assert_eq!(broker.offsets("out", 1).expect("there").log_start, 2);

@@ -289,7 +289,7 @@ async fn offsets_are_committed_with_their_transaction() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced() {
     let dir = tempfile::tempdir().expect("a folder");
-    let now = Arc::new(AtomicI64::new(1_000_000));
+    let now = Arc::new(AtomicI64::new(Clock::system().now_ms()));
     let clock = now.clone();
     let config = BrokerConfig {
         clock: Clock::new(move || clock.load(Ordering::SeqCst)),

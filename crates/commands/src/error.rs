@@ -138,7 +138,9 @@ fn hint(nearest: &Option<String>) -> String {
 
 fn no_topic(name: &str) -> String {
     match name.starts_with("__") {
-        true => "names like this one are mostly those of a broker's own topics, which it may have and not show".to_owned(),
+        true => {
+            "names like this one are mostly those of a broker's own topics, which it may have and not show".to_owned()
+        }
         false => {
             format!("`millstream topics list` names those there are, `millstream topics create {name}` makes it")
         }

@@ -303,7 +303,8 @@ impl Backend for Demo {
         source.feed = Some("replay turnstiles.csv.gz at 1,200×, looping".to_owned());
         let mut dead = topic("turnstiles.dead-letters", 1, state.dead_total, state.dead_total * 240);
         dead.dead_letters = true;
-        let mut table_log = topic("__millstream.table.station_traffic", 1, state.traffic_total / 24, state.traffic_total * 40);
+        let mut table_log =
+            topic("__millstream.table.station_traffic", 1, state.traffic_total / 24, state.traffic_total * 40);
         table_log.internal = true;
         let busy = topic("busy-stations", 1, state.traffic_total / 6, state.traffic_total * 20);
         overview.topics = vec![source, busy, dead, table_log];

@@ -99,8 +99,10 @@ impl Log {
         files.sync_dir(dir).map_err(|error| LogError::io("sync", dir, &error))?;
         if created {
             // The folder's own name must last, too. One that may not be read here is not one that was made here.
-            for above in dir.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
-                let _ = files.sync_dir(above);
+            for above in dir.ancestors().skip(1) {
+                // What a relative name begins in has no name in it.
+                let here = above.as_os_str().is_empty();
+                let _ = files.sync_dir(if here { Path::new(".") } else { above });
             }
         }
         let Recovered { partitions, journal, dirty, removals, next_slot, checkpoint_entry, mut report } =

@@ -164,8 +164,16 @@ mod tests {
     #[test]
     fn broker_and_language_name_the_same_topics_internal() {
         let names = [
-            "__consumer_offsets", "__transaction_state", "__metadata", "__cluster_metadata", "__share_group_state",
-            "__millstream.table.t", "__millstream", "__heartbeat.server", "_schemas", "orders",
+            "__consumer_offsets",
+            "__transaction_state",
+            "__metadata",
+            "__cluster_metadata",
+            "__share_group_state",
+            "__millstream.table.t",
+            "__millstream",
+            "__heartbeat.server",
+            "_schemas",
+            "orders",
         ];
         for name in names {
             assert_eq!(millstream_broker::is_internal(name), millstream_sql::is_internal_topic(name), "{name}");

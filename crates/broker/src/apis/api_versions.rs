@@ -16,7 +16,9 @@ impl Api for ApiVersions {
     const ACCESS: Access<ApiVersionsRequest> = Access::BeforeLogin;
 
     async fn handle(context: Context, request: ApiVersionsRequest) -> ApiVersionsResponse {
-        if context.version >= NAMED_SINCE && ![&request.client_software_name, &request.client_software_version].into_iter().all(|word| is_word(word)) {
+        if context.version >= NAMED_SINCE
+            && ![&request.client_software_name, &request.client_software_version].into_iter().all(|word| is_word(word))
+        {
             return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest, ..ApiVersionsResponse::default() };
         }
         tracing::debug!(

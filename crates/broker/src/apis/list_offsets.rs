@@ -36,9 +36,10 @@ impl Api for ListOffsets {
     const ACCESS: Access<ListOffsetsRequest> = Access::Each;
 
     async fn handle(context: Context, request: ListOffsetsRequest) -> ListOffsetsResponse {
-        let named = request.topics.iter().flat_map(|topic| {
-            topic.partitions.iter().map(|partition| (topic.name.clone(), partition.partition_index))
-        });
+        let named = request
+            .topics
+            .iter()
+            .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.clone(), partition.partition_index)));
         let repeated = repeated(named);
         let topics = request.topics.into_iter().map(|topic| {
             let committed_only = request.isolation_level == READ_COMMITTED;

@@ -178,10 +178,7 @@ fn append(
         }
     };
     if context.version < IDS_SINCE && name::is_internal(name) {
-        return Err(Refusal::new(
-            ErrorCode::InvalidTopic,
-            &format!("topic {name} is internal"),
-        ));
+        return Err(Refusal::new(ErrorCode::InvalidTopic, &format!("topic {name} is internal")));
     }
     let topic = context.topic(Operation::Write, name, id, context.version >= IDS_SINCE).map_err(|code| match code {
         ErrorCode::TopicAuthorizationFailed => Refusal::bare(code),
@@ -258,7 +255,10 @@ fn check(version: i16, topic: &Topic, records: &Bytes) -> Result<BatchHeader, Re
     };
     let header = batch.header;
     if header.base_offset != 0 {
-        let why = format!("a base offset of {}: offsets are the broker's to give, a producer's batch has 0", header.base_offset);
+        let why = format!(
+            "a base offset of {}: offsets are the broker's to give, a producer's batch has 0",
+            header.base_offset
+        );
         return Err(Refusal::new(ErrorCode::InvalidRecord, &why));
     }
     check_size(topic, records)?;

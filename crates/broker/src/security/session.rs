@@ -159,7 +159,8 @@ impl Session {
                 }
             }
             Stage::First(mechanism @ Mechanism::Scram(hash)) => {
-                let first = scram::ClientFirst::parse(token).map_err(|error| self.malformed(broker, mechanism, error))?;
+                let first =
+                    scram::ClientFirst::parse(token).map_err(|error| self.malformed(broker, mechanism, error))?;
                 let user = first.user.clone();
                 self.wait_in_line(broker, &user, mechanism).await?;
                 let credential = broker.security.users.get_or_nobody(&user, hash);

@@ -172,7 +172,9 @@ impl Network {
         drop(inner);
         let mut woken: Vec<Sleeper> = woken;
         woken.sort_by_key(|one| one.until_ms);
-        woken.into_iter().for_each(|one| drop(one.wake.send(())));
+        woken.into_iter().for_each(|one| {
+            let _ = one.wake.send(());
+        });
     }
 
     /// Until somebody wakes.

@@ -171,7 +171,9 @@ impl Producer {
                 }
             };
             let judge = self.judge.clone();
-            let taken = move || drop(judge.borrow_mut().claiming.insert(claim, id));
+            let taken = move || {
+                judge.borrow_mut().claiming.insert(claim, id);
+            };
             let (taken, done) = (Box::new(taken), Box::new(done));
             let asking = Asking { who: &self.name, version: 5, request, haunts: true, taken, done };
             match self.network.call(asking).await {

@@ -202,7 +202,16 @@ fn named(pairs: &[(Option<&str>, &str)]) -> RecordBatch {
 async fn a_row_that_names_a_wrong_topic_becomes_a_dead_letter() {
     let log = MemoryLog::new();
     let long = "x".repeat(250);
-    let wrong = ["__millstream.flow.t", "__millstream.table.t", "__consumer_offsets", "__millstream.new", "a b", "..", "", long.as_str()];
+    let wrong = [
+        "__millstream.flow.t",
+        "__millstream.table.t",
+        "__consumer_offsets",
+        "__millstream.new",
+        "a b",
+        "..",
+        "",
+        long.as_str(),
+    ];
     let mut pairs = vec![(None, "plain"), (Some("other"), "named")];
     pairs.extend(wrong.iter().map(|topic| (Some(*topic), "stray")));
     let rows = named(&pairs);
@@ -217,7 +226,10 @@ async fn a_row_that_names_a_wrong_topic_becomes_a_dead_letter() {
     }
     let names: Vec<String> = log.topics().into_iter().map(|topic| topic.name).collect();
     assert_eq!(names, ["__millstream.flow.t", "__millstream.table.t", "other", "out", "p.dead-letters"]);
-    assert_eq!((log.offsets("__millstream.flow.t", 0).unwrap().high_watermark, flow.since(0).await.unwrap().len()), (2, 2));
+    assert_eq!(
+        (log.offsets("__millstream.flow.t", 0).unwrap().high_watermark, flow.since(0).await.unwrap().len()),
+        (2, 2)
+    );
     assert_eq!(hub.reader().read(0, 9, 1 << 20).await.unwrap().rows(), 2 * pairs.len());
     for (topic, value) in [("out", "plain"), ("other", "named")] {
         let values: Vec<_> = records(&log, topic, 0).await.into_iter().map(|(_, value, _)| value).collect();
