@@ -217,17 +217,7 @@ impl Log {
         let _names = self.inner.names.lock();
         let partition = self.partition(name).ok_or_else(|| LogError::UnknownPartition(name.clone()))?;
         let folder = recovery::deleted_folder(&shared.context, name, partition.slot());
-        let dir = partition.dir();
-        {
-            let _layout = partition.layout().write();
-            // Marked first: a checkpoint that misses the folder must know why.
-            partition.mark_deleted(true);
-            if let Err(error) = shared.context.files.rename(dir, &folder) {
-                partition.mark_deleted(false);
-                return Err(LogError::io("rename", dir, &error));
-            }
-        }
-        shared.context.handles.forget_all(partition.slot());
+        partition.delete(folder.clone())?;
         let mut partitions = shared.partitions.write();
         partitions.remove(name);
         shared.context.queue.push(Command::Delete { slot: partition.slot(), folder }).map_err(|_| LogError::Closed)

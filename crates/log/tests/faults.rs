@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use millstream_log::files::Files;
 use millstream_log::{Ack, Append, Log, LogError, LogOptions, PartitionConfig};
 use support::memory::{Faults, Memory};
 use support::*;
@@ -302,4 +303,25 @@ fn an_idle_log_asks_nothing_of_the_disk() {
         }
         assert!(Instant::now() < deadline, "syncs without end");
     }
+}
+
+#[test]
+fn a_deleted_partition_leaves_the_folder_of_the_next_of_its_name_alone() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    let old = create(&log, &tp("t", 0));
+    append_one(&log, &tp("t", 0), batch(1, &["old"])).unwrap();
+    log.delete_partition(&tp("t", 0)).unwrap();
+    let new = create(&log, &tp("t", 0));
+    let expected: Vec<String> = (0..20).map(|i| format!("new {i}")).collect();
+    for value in &expected {
+        append_one(&log, &tp("t", 0), batch(1, &[value])).unwrap();
+    }
+    assert_eq!(values(&old), ["old"], "whoever still has it reads its own records");
+    assert!(matches!(old.delete_records(-1), Err(LogError::UnknownPartition(_))));
+    log.checkpoint().unwrap();
+    assert_eq!(values(&new), expected);
+    drop(log);
+    let log = open(&memory.power_cut(), small_options());
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), expected);
 }

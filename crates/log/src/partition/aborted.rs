@@ -109,7 +109,7 @@ impl Aborted {
 
 impl Partition {
     pub(super) fn aborted_path(&self, segment: i64) -> std::path::PathBuf {
-        self.dir.join(aborted_name(segment))
+        self.dir().join(aborted_name(segment))
     }
 
     fn aborted_file(&self, segment: i64, create: bool) -> Result<Arc<dyn FileHandle>, LogError> {
@@ -217,7 +217,7 @@ impl Partition {
     }
 
     fn aborted_files(&self) -> Result<Vec<i64>, LogError> {
-        let names = self.context.files.list(&self.dir).map_err(|error| LogError::io("list", &self.dir, &error))?;
+        let names = self.context.files.list(self.dir()).map_err(|error| LogError::io("list", self.dir(), &error))?;
         Ok(names.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok()).collect())
     }
 
@@ -286,7 +286,7 @@ impl Partition {
     }
 
     fn replace_aborted(&self, segment: i64, entries: &[Entry]) -> Result<(), LogError> {
-        replace(&*self.context.files, &self.dir, &aborted_name(segment), &aborted::encode(entries), true)?;
+        replace(&*self.context.files, self.dir(), &aborted_name(segment), &aborted::encode(entries), true)?;
         self.context.handles.forget(self.slot, segment);
         Ok(())
     }

@@ -38,7 +38,12 @@ impl Writer {
         self.due_in_ms(DELETE_DELAY_MS.min(self.shared.context.options.checkpoint_interval_ms));
     }
 
-    pub(super) fn move_log_starts(&mut self, moves: Vec<(Arc<Partition>, i64)>) -> Result<(), LogError> {
+    pub(super) fn move_log_starts(&mut self, mut moves: Vec<(Arc<Partition>, i64)>) -> Result<(), LogError> {
+        // Nothing that is deleted becomes dirty again: its folder is on its way out.
+        moves.retain(|(partition, _)| !partition.is_deleted());
+        if moves.is_empty() {
+            return Ok(());
+        }
         let records =
             moves.iter().map(|(partition, offset)| MetaRecord::LogStart { slot: partition.slot(), offset: *offset });
         self.commit_metas(records.collect())?;
