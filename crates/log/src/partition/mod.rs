@@ -72,6 +72,8 @@ pub struct Partition {
     swap: Mutex<Option<compact::Swap>>,
     /// Held while an index is derived or forgotten, so that it is done once. Taken behind `layout` and before `state`.
     deriving: Mutex<()>,
+    /// Held while aborted transactions go to their files, so that each goes once. Taken behind `layout` and before `state`.
+    flushing: Mutex<()>,
     compaction_pause: Mutex<compact::Pause>,
     /// Up to where the log is compacted; not there before somebody asks.
     clean_to: Mutex<Option<i64>>,
@@ -136,6 +138,7 @@ impl Partition {
             settled: AtomicI64::new(recovery.segment),
             swap: Mutex::default(),
             deriving: Mutex::default(),
+            flushing: Mutex::default(),
             compaction_pause: Mutex::default(),
             clean_to: Mutex::default(),
             context,
