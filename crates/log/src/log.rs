@@ -1,6 +1,7 @@
 //! The data folder as its users see it.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -114,8 +115,8 @@ impl Log {
             checkpoint_entry: AtomicU64::new(checkpoint_entry),
             syncer: Syncer::default(),
         });
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
+        let spawn = |name: &'static str, run: Box<dyn FnOnce() + Send>| {
+            let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || run_or_abort(name, run));
             spawned.map_err(|error| LogError::io("start a thread for", dir, &error))
         };
         let syncing = shared.clone();
@@ -386,6 +387,18 @@ impl Drop for Inner {
         if let Err(error) = self.close() {
             tracing::error!(%error, "the log could not be closed cleanly; the next start recovers it");
         }
+    }
+}
+
+/// Runs a thread without which nothing becomes durable any more. If it panics, the process ends: else whoever waits for an append would wait
+/// for ever. What was acknowledged is on the disk, so a start finds it as after a kill.
+fn run_or_abort(name: &str, run: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+        tracing::error!(
+            thread = name,
+            "a thread of the log has panicked: the process ends, and the next start recovers the log"
+        );
+        std::process::abort();
     }
 }
 

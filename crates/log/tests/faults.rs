@@ -325,3 +325,23 @@ fn a_deleted_partition_leaves_the_folder_of_the_next_of_its_name_alone() {
     let log = open(&memory.power_cut(), small_options());
     assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), expected);
 }
+
+#[test]
+fn a_panic_of_a_thread_of_the_log_ends_the_process() {
+    const CHILD: &str = "MILLSTREAM_TEST_PANIC";
+    if std::env::var_os(CHILD).is_some() {
+        let memory = Memory::new(1);
+        let log = open(&memory, small_options());
+        create(&log, &tp("t", 0));
+        append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+        memory.set_faults(Faults { panic: Some("topics/t-0".to_owned()), ..Faults::default() });
+        // Its waiter would wait for ever.
+        let _ = log.checkpoint();
+        return;
+    }
+    let name = "a_panic_of_a_thread_of_the_log_ends_the_process";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let ended = child.args(["--exact", name, "--nocapture"]).env(CHILD, "1").output().unwrap();
+    assert_eq!(ended.status.code(), None, "by a signal: {ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("a test wants it so"), "{ended:?}");
+}
