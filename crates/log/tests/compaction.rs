@@ -431,3 +431,26 @@ fn a_record_younger_than_the_lag_and_a_topic_that_does_not_ask_stay() {
     assert!(report.bytes_after < report.bytes_before && report.partitions == 1, "{report:?}");
     assert_eq!(offsets(&world), [1, 2, 3]);
 }
+
+#[test]
+fn a_tombstone_behind_what_a_pass_has_noted_hides_older_records_until_they_are_gone() {
+    // Three keys in a pass, and all in one segment, which every pass writes anew.
+    let world = World::new(1, 3);
+    let partition = world.log.partition(&tp("t", 0)).unwrap();
+    let config = PartitionConfig { delete_retention_ms: 0, segment_bytes: 2000, ..config() };
+    partition.set_config(config).unwrap();
+    for number in 0..4 {
+        put(&world, &format!("first {number}"), Some("v"));
+    }
+    put(&world, "gone", Some("v"));
+    for number in 0..6 {
+        put(&world, &format!("second {number}"), Some("v"));
+    }
+    put(&world, "gone", None);
+    put(&world, "filler", Some(&"x".repeat(1900)));
+    fill(&world);
+    assert!(world.compact().passes > 3);
+    let keys: Vec<String> = read_committed(&partition, 0, "").into_values().map(|written| written.key).collect();
+    assert_eq!(keys.len(), 4 + 6 + 2, "{keys:?}");
+    assert!(!keys.contains(&"gone".to_owned()), "{keys:?}");
+}
