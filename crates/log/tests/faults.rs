@@ -345,3 +345,26 @@ fn a_panic_of_a_thread_of_the_log_ends_the_process() {
     assert_eq!(ended.status.code(), None, "by a signal: {ended:?}");
     assert!(String::from_utf8_lossy(&ended.stderr).contains("a test wants it so"), "{ended:?}");
 }
+
+fn relaxed() -> PartitionConfig {
+    PartitionConfig { flush_messages: Some(1_000_000), ..PartitionConfig::default() }
+}
+
+#[test]
+fn a_relaxed_append_is_not_answered_before_its_group_cannot_be_taken_back() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    create(&log, &tp("durable", 0));
+    let partition = log.create_partition(&tp("relaxed", 0), Uuid::nil(), relaxed()).unwrap();
+    memory.set_faults(Faults { slow: Some(("journal".to_owned(), Duration::from_millis(300))), ..Faults::default() });
+    let busy = log.append(vec![Append::new(tp("durable", 0), batch(1, &["a"]))]);
+    std::thread::sleep(Duration::from_millis(100));
+    memory.set_faults(Faults { write: Some("journal".to_owned()), ..Faults::default() });
+    // They wait for the sync, and so become one group.
+    let beside = log.append_with(vec![Append::new(tp("relaxed", 0), batch(1, &["b"]))], Ack::Written);
+    let refused = log.append(vec![Append::new(tp("durable", 0), batch(1, &["no"]))]);
+    assert!(refused.wait().is_err());
+    assert_eq!(beside.wait().is_ok(), !values(&partition).is_empty());
+    memory.set_faults(Faults::default());
+    let _ = busy.wait();
+}
