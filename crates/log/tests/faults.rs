@@ -368,3 +368,37 @@ fn a_relaxed_append_is_not_answered_before_its_group_cannot_be_taken_back() {
     memory.set_faults(Faults::default());
     let _ = busy.wait();
 }
+
+#[test]
+fn a_relaxed_topic_whose_sync_failed_becomes_durable_with_all_that_it_has() {
+    for seed in 0..10 {
+        let memory = Memory::new(seed);
+        let log = open(&memory, small_options());
+        let partition = log.create_partition(&tp("t", 0), Uuid::nil(), relaxed()).unwrap();
+        append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+        if seed % 2 == 0 {
+            memory.set_faults(failing_sync("topics/t-0/0", 2));
+            log.checkpoint().unwrap_err();
+            memory.set_faults(Faults::default());
+        }
+        partition.set_config(PartitionConfig::default()).unwrap();
+        append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
+        let log = open(&memory.power_cut(), small_options());
+        assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), ["a", "b"], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_segment_that_ends_before_what_the_journal_adds_to_it_is_reported() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    create(&log, &tp("t", 0));
+    append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+    log.checkpoint().unwrap();
+    append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
+    let memory = memory.kill();
+    let path = Path::new("/data/topics/t-0/00000000000000000000.log");
+    memory.open(path, false).unwrap().set_length(10).unwrap();
+    let (_, report) = Log::open_with(Path::new("/data"), small_options(), Arc::new(memory)).unwrap();
+    assert!(report.damage.iter().any(|damage| damage.contains("has 10 bytes")), "{report:?}");
+}

@@ -211,6 +211,11 @@ impl Found {
                 position += skip as u64;
                 bytes = &bytes[skip..];
             }
+            if length < position {
+                // Its batches are kept, but nobody gets to them past the gap.
+                let path = self.path(part.segment);
+                report.damage.push(format!("{} has {length} bytes, and goes on at byte {position}", path.display()));
+            }
             if !self.dir_is_there(context)? {
                 context.files.create_dir_all(&self.dir).map_err(|error| LogError::io("make", &self.dir, &error))?;
             }

@@ -76,6 +76,12 @@ impl Writer {
         if self.checkpointing {
             self.finish_checkpoint()?;
         }
+        let is_empty = partition.state().read().segments.is_empty();
+        // What a failed sync may have lost is to be written again, and the folder of a new partition is not durable with its files alone.
+        if self.dirty.get(&partition.slot()).is_some_and(|dirty| dirty.suspect || dirty.created && !is_empty) {
+            self.start_checkpoint();
+            self.finish_checkpoint()?;
+        }
         if let Some(dirty) = self.dirty.get_mut(&partition.slot()) {
             for (base, file) in &dirty.segments {
                 file.sync().map_err(|error| {
