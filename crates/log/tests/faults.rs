@@ -402,3 +402,83 @@ fn a_segment_that_ends_before_what_the_journal_adds_to_it_is_reported() {
     let (_, report) = Log::open_with(Path::new("/data"), small_options(), Arc::new(memory)).unwrap();
     assert!(report.damage.iter().any(|damage| damage.contains("has 10 bytes")), "{report:?}");
 }
+
+#[test]
+fn a_state_of_producers_that_cannot_be_written_holds_up_nothing_else() {
+    for restart_full in [false, true] {
+        let memory = Memory::new(1);
+        let log = open(&memory, small_options());
+        create(&log, &tp("t", 0));
+        create(&log, &tp("gone", 0));
+        append_one(&log, &tp("t", 0), stamped(1, 0, 0, &["a"])).unwrap();
+        log.checkpoint().unwrap();
+        append_one(&log, &tp("t", 0), stamped(1, 0, 1, &["b"])).unwrap();
+        append_one(&log, &tp("t", 0), stamped(2, 0, 0, &["c"])).unwrap();
+        append_one(&log, &tp("gone", 0), batch(1, &["x"])).unwrap();
+        memory.set_faults(full(".producers"));
+        log.delete_partition(&tp("gone", 0)).unwrap();
+        log.checkpoint().unwrap();
+        let folders = memory.list(Path::new("/data/topics")).unwrap();
+        assert_eq!(folders, ["t-0"], "the deleted one gave its space back");
+        if !restart_full {
+            memory.set_faults(Faults::default());
+            log.checkpoint().unwrap();
+        }
+        let log = open(&memory.power_cut(), small_options());
+        for (again, offset) in [(stamped(1, 0, 1, &["b"]), 1), (stamped(2, 0, 0, &["c"]), 2)] {
+            let again = append_one(&log, &tp("t", 0), again).unwrap();
+            assert!(again.duplicate && again.base_offset == offset, "{again:?}");
+        }
+    }
+}
+
+#[test]
+fn deleting_a_topic_frees_a_full_disk_also_when_no_checkpoint_can_be_written() {
+    for power in [false, true] {
+        let memory = Memory::new(1);
+        let log = open(&memory, small_options());
+        append_to_gone(&log);
+        // More partitions than the space that is kept for a checkpoint has lines.
+        (0..1000).for_each(|number| drop(create(&log, &tp("other", number))));
+        memory.set_faults(full("/data"));
+        log.delete_partition(&tp("gone", 0)).unwrap();
+        assert!(matches!(log.checkpoint(), Err(LogError::DiskFull { .. })));
+        let folders = memory.list(Path::new("/data/topics")).unwrap();
+        let folder = folders.into_iter().find(|name| name.ends_with(".deleted")).unwrap();
+        assert_eq!(memory.list(&Path::new("/data/topics").join(&folder)).unwrap(), [""; 0]);
+        let memory = if power { memory.power_cut() } else { memory.kill() };
+        let log = open(&memory, small_options());
+        assert!(log.partition(&tp("gone", 0)).is_none(), "it does not come back without its records");
+        log.checkpoint().unwrap();
+        assert!(!memory.list(Path::new("/data/topics")).unwrap().contains(&folder));
+    }
+}
+
+fn append_to_gone(log: &Log) {
+    create(log, &tp("gone", 0));
+    append_one(log, &tp("gone", 0), batch(1, &["x"])).unwrap();
+    log.checkpoint().unwrap();
+}
+
+#[test]
+fn retention_frees_a_full_disk() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    let config = PartitionConfig { segment_bytes: 300, retention_ms: Some(1000), ..PartitionConfig::default() };
+    let partition = log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    for number in 0..40 {
+        append_one(&log, &tp("t", 0), stamped(1, 0, number, &["value"])).unwrap();
+    }
+    log.checkpoint().unwrap();
+    append_one(&log, &tp("t", 0), stamped(1, 0, 40, &["value"])).unwrap();
+    memory.set_faults(full("/data"));
+    log.enforce_retention(1_000_000).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while partition.size_bytes() > 0 {
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(Instant::now() < deadline, "the disk stays full");
+    }
+    drop(log);
+    let segments = memory.list(Path::new("/data/topics/t-0")).unwrap();
+    assert_eq!(segments.iter().filter(|name| name.ends_with(".log")).count(), 1, "{segments:?}");
+}

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::checkpoint::RecoveryPoint;
+use crate::checkpoint::{RecoveryPoint, replace};
 use crate::context::Context;
 use crate::handles::Kind;
 use crate::queue::Command;
@@ -382,6 +382,25 @@ impl Partition {
                     tracing::warn!(partition = %self.name, %error, "cannot write an index; it stays in memory")
                 }
             }
+        }
+    }
+
+    /// Writes the file of the producers' state at `offset`. Not synced: if it is lost, it is read from the log again.
+    pub(crate) fn write_producers(&self, offset: i64, state: &[u8]) -> Result<(), LogError> {
+        let _layout = self.layout.read();
+        let (files, name) = (&*self.context.files, Partition::producers_name(offset));
+        replace(files, self.dir(), &name, state, false).inspect_err(|_| {
+            let _ = files.remove_file(&self.dir().join(format!("{name}.new")));
+        })
+    }
+
+    /// Removes the files of producers' states that the checkpoint does not name.
+    pub(crate) fn remove_old_producers(&self) {
+        let _layout = self.layout.read();
+        let Ok(names) = self.context.files.list(self.dir()) else { return };
+        let kept = self.recovery().producers.map(Partition::producers_name);
+        for name in names.iter().filter(|name| name.ends_with(".producers") && Some(*name) != kept.as_ref()) {
+            let _ = self.context.files.remove_file(&self.dir().join(name));
         }
     }
 

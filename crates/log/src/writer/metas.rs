@@ -48,6 +48,8 @@ impl Writer {
             moves.iter().map(|(partition, offset)| MetaRecord::LogStart { slot: partition.slot(), offset: *offset });
         self.commit_metas(records.collect())?;
         let now_ms = self.shared.context.now_ms();
+        // All of them stand in the journal, so an error of one partition must not keep the others' space from being given back.
+        let mut result = Ok(());
         for (partition, offset) in moves {
             let empty = {
                 let mut state = partition.state().write();
@@ -56,16 +58,20 @@ impl Writer {
                 state.log_start == state.high_watermark
             };
             let dirty = self.dirty.entry(partition.slot()).or_insert_with(|| Dirty::new(partition.clone()));
-            if empty && let Some(files) = partition.roll(now_ms)? {
-                self.held += files.iter().map(|(base, file)| dirty.add(*base, file)).sum::<usize>();
-                dirty.names = true;
+            match if empty { partition.roll(now_ms) } else { Ok(None) } {
+                Ok(Some(files)) => {
+                    self.held += files.iter().map(|(base, file)| dirty.add(*base, file)).sum::<usize>();
+                    dirty.names = true;
+                }
+                Ok(None) => {}
+                Err(error) => result = Err(error),
             }
             if self.held > self.shared.context.held_files_max {
-                self.sync_held()?;
+                result = result.and(self.sync_held());
             }
         }
         self.due = Some(Instant::now());
-        Ok(())
+        result
     }
 
     pub(super) fn change_mode(&mut self, partition: &Arc<Partition>, relaxed: bool) -> Result<(), LogError> {
