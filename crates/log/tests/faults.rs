@@ -6,6 +6,7 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use millstream_log::files::Files;
@@ -481,4 +482,30 @@ fn retention_frees_a_full_disk() {
     drop(log);
     let segments = memory.list(Path::new("/data/topics/t-0")).unwrap();
     assert_eq!(segments.iter().filter(|name| name.ends_with(".log")).count(), 1, "{segments:?}");
+}
+
+#[test]
+fn who_waits_for_a_checkpoint_waits_for_one_however_much_is_written_meanwhile() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    // Each append asks for the next checkpoint.
+    let config = PartitionConfig { flush_messages: Some(2), ..PartitionConfig::default() };
+    log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    memory.set_faults(Faults { slow: Some(("topics".to_owned(), Duration::from_millis(20))), ..Faults::default() });
+    let done = Arc::new(AtomicBool::new(false));
+    let waiting = std::thread::spawn({
+        let (log, done) = (log.clone(), done.clone());
+        move || {
+            std::thread::sleep(Duration::from_millis(100));
+            let result = log.checkpoint();
+            done.store(true, Ordering::Release);
+            result
+        }
+    });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done.load(Ordering::Acquire) {
+        append_one(&log, &tp("t", 0), batch(1, &["a", "b"])).unwrap();
+        assert!(Instant::now() < deadline, "it waits for a moment without appends");
+    }
+    waiting.join().unwrap().unwrap();
 }
