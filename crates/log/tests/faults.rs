@@ -509,3 +509,25 @@ fn who_waits_for_a_checkpoint_waits_for_one_however_much_is_written_meanwhile() 
     }
     waiting.join().unwrap().unwrap();
 }
+
+#[test]
+fn journal_files_that_fail_are_not_many() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    create(&log, &tp("t", 0));
+    append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+    // Neither the journal can be written, nor what would free it.
+    let sync = Some(("topics/t-0/0".to_owned(), usize::MAX));
+    memory.set_faults(Faults { write: Some("journal".to_owned()), sync, ..Faults::default() });
+    for _ in 0..50 {
+        assert!(append_one(&log, &tp("t", 0), batch(1, &["no"])).is_err());
+    }
+    let files = |memory: &Memory| memory.list(Path::new("/data/journal")).unwrap().len();
+    assert!(files(&memory) <= 7, "{}", files(&memory));
+    memory.set_faults(Faults::default());
+    append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
+    log.checkpoint().unwrap();
+    assert!(files(&memory) <= 4, "{}", files(&memory));
+    let log = open(&memory.power_cut(), small_options());
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), ["a", "b"]);
+}

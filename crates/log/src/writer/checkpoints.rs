@@ -113,9 +113,9 @@ impl Writer {
             }
             self.finish_checkpoint()?;
             if self.journal.has_room() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        Err(LogError::DiskFull { path: self.shared.context.journal_dir() })
     }
 }
