@@ -167,7 +167,6 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
             }
         }
     }
-    let mut failed = None;
     let fresh = |(_, item): &(usize, &Item)| !item.dirty.suspect;
     let segments: Vec<_> = job
         .items
@@ -183,11 +182,10 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
             let path = dirty.partition.log_path(base);
             tracing::error!(path = %path.display(), %error, "a sync failed; what it covered is written again");
             dirty.suspect = true;
-            failed = Some(LogError::io("sync", &path, &error));
         }
     }
     if job.items.iter().any(|item| item.dirty.suspect) {
-        rewrite(shared, job, synced_to).map_err(|error| failed.unwrap_or(error))?;
+        rewrite(shared, job, synced_to)?;
     }
     let named: Vec<&Item> = job.items.iter().filter(|item| item.dirty.names).collect();
     let results = in_parallel(&named, |item| {
@@ -261,31 +259,21 @@ fn snapshot(shared: &Shared, next_entry: u64) -> Checkpoint {
     Checkpoint { next_entry, next_slot: shared.next_slot.load(Ordering::Acquire), partitions: lines }
 }
 
-/// Writes again what a failed sync may have lost, and syncs that: from the journal, which is durable, or, for topics that are not in
-/// it, from the page cache as long as that still gives sound batches.
+/// Writes again what a failed sync may have lost, and syncs that: from the journal, which is durable, and what is not in it from the page
+/// cache.
+///
+/// # Errors
+/// The file system's; [`LogError::Corrupt`] if there is not all that was committed.
 fn rewrite(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogError> {
     let context = &*shared.context;
     let mut suspects: HashMap<u32, &mut Item> = job
         .items
         .iter_mut()
-        .filter(|item| item.dirty.suspect)
+        .filter(|item| item.dirty.suspect && !item.dirty.partition.is_deleted())
         .map(|item| (item.dirty.partition.slot(), item))
         .collect();
     let failed =
         |partition: &Partition, base, error: &std::io::Error| LogError::io("write", &partition.log_path(base), error);
-    for item in suspects.values() {
-        let partition = &item.dirty.partition;
-        let from = partition.recovery();
-        for (base, file) in &item.dirty.segments {
-            let start = if *base == from.segment { from.position } else { 0 };
-            let size = partition.state().read().segments.iter().find(|s| s.base_offset == *base).map_or(0, |s| s.size);
-            let mut scan = Scan::new(&**file, start, size, Depth::Crc);
-            while let Ok(Some((position, header))) = scan.next() {
-                let batch = scan.batch(position, &header).map_err(|error| failed(partition, *base, &error))?;
-                file.write_at(&[&batch], position).map_err(|error| failed(partition, *base, &error))?;
-            }
-        }
-    }
     let dir = context.journal_dir();
     let ring = Ring::read(&*context.files, &dir)?;
     for (_, reader) in ring.readers() {
@@ -300,6 +288,20 @@ fn rewrite(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogErro
                     file.write_at(&[bytes], part.position)
                         .map_err(|error| failed(&item.dirty.partition, *base, &error))?;
                 }
+            }
+        }
+    }
+    // What neither the journal nor the page cache has any more is lost, and may not be called synced: a start cuts it off, and says so.
+    for item in suspects.values() {
+        let partition = &item.dirty.partition;
+        let from = partition.recovery();
+        for (base, file) in &item.dirty.segments {
+            let start = if *base == from.segment { from.position } else { 0 };
+            let size = partition.state().read().segments.iter().find(|s| s.base_offset == *base).map_or(0, |s| s.size);
+            let mut scan = Scan::new(&**file, start, size, Depth::Crc);
+            while let Some((position, header)) = scan.next().map_err(|error| partition.scan_error(*base, error))? {
+                let batch = scan.batch(position, &header).map_err(|error| failed(partition, *base, &error))?;
+                file.write_at(&[&batch], position).map_err(|error| failed(partition, *base, &error))?;
             }
         }
     }

@@ -405,6 +405,23 @@ fn a_segment_that_ends_before_what_the_journal_adds_to_it_is_reported() {
 }
 
 #[test]
+fn what_is_lost_to_a_failed_sync_is_not_called_synced() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    log.create_partition(&tp("t", 0), Uuid::nil(), relaxed()).unwrap();
+    append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+    append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
+    let path = Path::new("/data/topics/t-0/00000000000000000000.log");
+    memory.damage(path, memory.content(path).unwrap().len() - 1);
+    memory.set_faults(failing_sync("topics/t-0/0", 1));
+    assert!(matches!(log.checkpoint(), Err(LogError::Corrupt { .. })));
+    assert!(matches!(log.checkpoint(), Err(LogError::Corrupt { .. })), "not the second time either");
+    let (log, report) = Log::open_with(Path::new("/data"), small_options(), Arc::new(memory.kill())).unwrap();
+    assert_eq!(report.truncations.len(), 1, "{report:?}");
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), ["a"]);
+}
+
+#[test]
 fn a_state_of_producers_that_cannot_be_written_holds_up_nothing_else() {
     for restart_full in [false, true] {
         let memory = Memory::new(1);
