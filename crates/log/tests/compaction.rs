@@ -454,3 +454,20 @@ fn a_tombstone_behind_what_a_pass_has_noted_hides_older_records_until_they_are_g
     assert_eq!(keys.len(), 4 + 6 + 2, "{keys:?}");
     assert!(!keys.contains(&"gone".to_owned()), "{keys:?}");
 }
+
+#[test]
+fn the_largest_time_stamp_is_not_that_of_a_batch_which_compaction_has_emptied() {
+    let world = World::new(1, 1000);
+    let partition = world.log.partition(&tp("t", 0)).unwrap();
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(5000, Some(b"key"), Some(b"old"), &[]);
+    builder.set_producer(ProducerStamp { producer_id: 1, producer_epoch: 0, base_sequence: 0 });
+    append_one(&world.log, &tp("t", 0), builder.finish().unwrap()).unwrap();
+    put(&world, "key", Some("new"));
+    fill(&world);
+    fill(&world);
+    assert_eq!(world.compact().partitions, 1);
+    assert_eq!(offsets(&world)[0], 1, "the last batch of a producer stays, empty");
+    let largest = partition.offset_of_max_timestamp().unwrap().unwrap();
+    assert_eq!((largest.offset, largest.timestamp_ms), (1, world.now_ms()));
+}

@@ -260,3 +260,26 @@ fn kafkas_names_set_a_partitions_configuration() {
     assert_eq!(config.min_cleanable_dirty_millionths, 250_000);
     assert!(matches!(config.set("segment.bytes", "many"), Err(LogError::InvalidConfig { .. })));
 }
+
+#[test]
+fn the_largest_time_stamp_is_that_of_a_record_that_is_still_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir, LogOptions::default());
+    let config = PartitionConfig { segment_bytes: 300, ..PartitionConfig::default() };
+    let partition = log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    let mut builder = BatchBuilder::new(Codec::None);
+    [900, 30, 20].iter().for_each(|stamp| builder.push(*stamp, None, Some(b"value"), &[]));
+    append_one(&log, &tp("t", 0), builder.finish().unwrap()).unwrap();
+    for stamp in [10, 25, 15, 5, 8] {
+        append_one(&log, &tp("t", 0), batch(stamp, &["value"])).unwrap();
+    }
+    let largest = |before: i64| {
+        partition.delete_records(before).unwrap();
+        partition.offset_of_max_timestamp().unwrap().map(|found| (found.offset, found.timestamp_ms))
+    };
+    assert_eq!(largest(0), Some((0, 900)));
+    assert_eq!(largest(1), Some((1, 30)));
+    assert_eq!(largest(2), Some((4, 25)));
+    assert_eq!(largest(5), Some((5, 15)));
+    assert_eq!(largest(8), None);
+}
