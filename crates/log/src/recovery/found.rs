@@ -445,7 +445,8 @@ impl Found {
     }
 }
 
-/// The recovery point of a log of which nothing is known but where it begins.
+/// The recovery point of a log of which nothing is known but where it begins. Producers are read from all of it: a transaction may have begun
+/// in an earlier segment.
 fn at_the_beginning(segment: i64) -> RecoveryPoint {
-    RecoveryPoint { segment, position: 0, next_offset: segment, producers: None, producers_next: segment }
+    RecoveryPoint { segment, position: 0, next_offset: segment, producers: None, producers_next: 0 }
 }
