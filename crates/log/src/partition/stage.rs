@@ -374,7 +374,7 @@ impl Partition {
         }
         let full = end.position + length > config.segment_bytes.min(u64::from(u32::MAX));
         let waited = first.max_timestamp.saturating_sub(end.stamps.first_timestamp);
-        let old = end.stamps.first_timestamp >= 0 && waited >= config.segment_ms_max();
+        let old = end.stamps.first_timestamp >= 0 && waited > config.segment_ms_max();
         // Offsets in the index are 32 bits wide; an append brings at most as many records as it has bytes.
         let far = end.next_offset - end.segment > i64::from(u32::MAX) - length as i64;
         let due = end.position > 0 && (full || old || far);
