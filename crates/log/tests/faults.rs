@@ -548,3 +548,32 @@ fn journal_files_that_fail_are_not_many() {
     let log = open(&memory.power_cut(), small_options());
     assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), ["a", "b"]);
 }
+
+#[test]
+fn a_checkpoint_that_names_a_partition_made_meanwhile_does_not_give_it_its_predecessors_folder() {
+    for seed in 0..12 {
+        let memory = Memory::new(seed);
+        let log = open(&memory, small_options());
+        create(&log, &tp("t", 0));
+        append_one(&log, &tp("t", 0), batch(1, &["old"])).unwrap();
+        log.checkpoint().unwrap();
+        append_one(&log, &tp("t", 0), batch(1, &["old"])).unwrap();
+        let slow = Some(("topics/t-0/0".to_owned(), Duration::from_millis(200)));
+        memory.set_faults(Faults { slow, ..Faults::default() });
+        let under_way = std::thread::spawn({
+            let log = log.clone();
+            move || log.checkpoint()
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        log.delete_partition(&tp("t", 0)).unwrap();
+        let id = Uuid::from_u128(2);
+        log.create_partition(&tp("t", 0), id, PartitionConfig::default()).unwrap();
+        under_way.join().unwrap().unwrap();
+        let memory = memory.power_cut();
+        let log = open(&memory, small_options());
+        let partition = log.partition(&tp("t", 0)).unwrap();
+        assert_eq!((partition.topic_id(), partition.high_watermark()), (id, 0), "seed {seed}");
+        let meta = memory.content(Path::new("/data/topics/t-0/partition.json")).unwrap();
+        assert!(String::from_utf8(meta).unwrap().contains(&id.to_string()), "seed {seed}");
+    }
+}
