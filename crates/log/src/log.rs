@@ -413,13 +413,13 @@ fn summaries(partition: &Partition, config: &PartitionConfig) -> Result<Vec<Segm
                 base_offset: segment.base_offset,
                 next_offset,
                 bytes: segment.size,
-                max_timestamp_ms: -1,
+                newest_ms: -1,
             })
             .collect()
     };
     if config.retention_ms.is_some() {
         for segment in &mut segments {
-            segment.max_timestamp_ms = partition.max_timestamp_of(segment.base_offset)?;
+            segment.newest_ms = partition.newest_ms(segment.base_offset)?;
         }
     }
     Ok(segments)

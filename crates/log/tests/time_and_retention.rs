@@ -283,3 +283,19 @@ fn the_largest_time_stamp_is_that_of_a_record_that_is_still_there() {
     assert_eq!(largest(5), Some((5, 15)));
     assert_eq!(largest(8), None);
 }
+
+#[test]
+fn retention_by_time_goes_by_the_file_where_records_have_no_time_stamps() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir, LogOptions::default());
+    let config = PartitionConfig { segment_bytes: 300, retention_ms: Some(3_600_000), ..PartitionConfig::default() };
+    let partition = log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    for _ in 0..20 {
+        append_one(&log, &tp("t", 0), batch(-1, &["value"])).unwrap();
+    }
+    let now_ms = Clock::system().now_ms();
+    log.enforce_retention(now_ms).unwrap();
+    assert_eq!(partition.log_start_offset(), 0);
+    log.enforce_retention(now_ms + 4_000_000).unwrap();
+    assert_eq!(partition.log_start_offset(), 20);
+}

@@ -113,12 +113,18 @@ impl Partition {
         live.map(|(segment, _)| View { base_offset: segment.base_offset, size: segment.size }).collect()
     }
 
-    /// Largest time stamp in a segment; -1 if there is none.
-    pub(crate) fn max_timestamp_of(&self, base_offset: i64) -> Result<i64, LogError> {
+    /// The time that a segment's age counts from: its largest time stamp, or as in Kafka, if there is none, when it was last written to.
+    pub(crate) fn newest_ms(&self, base_offset: i64) -> Result<i64, LogError> {
         let _layout = self.layout.read();
-        self.max_timestamp_in(base_offset)
+        let largest = self.max_timestamp_in(base_offset)?;
+        if largest >= 0 {
+            return Ok(largest);
+        }
+        let path = self.log_path(base_offset);
+        self.context.files.modified_ms(&path).map_err(|error| LogError::io("look at", &path, &error))
     }
 
+    /// Largest time stamp in a segment; -1 if there is none.
     fn max_timestamp_in(&self, base_offset: i64) -> Result<i64, LogError> {
         self.ensure_derived(base_offset)?;
         let state = self.state.read();

@@ -356,6 +356,10 @@ impl Files for Memory {
         }
     }
 
+    fn modified_ms(&self, _path: &Path) -> io::Result<i64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.changing_names(from)?;
         disk.find(from)?;
