@@ -35,7 +35,7 @@ pub enum Ack {
     #[default]
     Durable,
     /// As soon as the page cache has what recovery goes by, so that a kill of the process takes nothing back (Kafka's acks=1). A power
-    /// cut, or an error of the sync that follows at once, still can.
+    /// cut still can, and of a durable topic an error of the sync that follows at once.
     Written,
 }
 

@@ -14,14 +14,17 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::files::Files;
+use crate::files::{FileHandle, Files};
 use crate::{LogError, TopicPartition};
 
 const NAME: &str = "checkpoint";
 const VERSION: u32 = 1;
+/// Bytes by which, beside a quarter, a checkpoint may be longer than the one before without asking the disk for more space.
+const RESERVE: u64 = 64 << 10;
 
 /// Up to where a partition is known to be synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,9 +115,18 @@ impl Checkpoint {
         Some(checkpoint)
     }
 
-    /// Puts the file in place.
-    pub(crate) fn write(&self, files: &dyn Files, dir: &Path) -> Result<(), LogError> {
-        replace(files, dir, NAME, self.encode().as_bytes(), true)
+    /// Puts the file in place. Gives its length.
+    pub(crate) fn write(&self, files: &dyn Files, dir: &Path) -> Result<u64, LogError> {
+        let text = self.encode();
+        replace(files, dir, NAME, text.as_bytes(), true)?;
+        Ok(text.len() as u64)
+    }
+
+    /// Keeps space for the one after a checkpoint of `length` bytes: it may be what lets a full disk have its space back.
+    pub(crate) fn reserve(files: &dyn Files, dir: &Path, length: u64) {
+        let allocate = |file: Arc<dyn FileHandle>| file.allocate(length * 5 / 4 + RESERVE);
+        // Where there is none, the next one has to find it.
+        let _ = files.open(&dir.join(format!("{NAME}.new")), true).and_then(allocate);
     }
 
     /// The folder's checkpoint; `Ok(None)` if there is none, `Ok(Some(None))` if it is damaged.
@@ -130,8 +142,9 @@ pub(crate) fn replace(files: &dyn Files, dir: &Path, name: &str, bytes: &[u8], d
     let new = dir.join(format!("{name}.new"));
     let result = (|| {
         let file = files.open(&new, true)?;
-        file.set_length(0)?;
+        // Over what may be there already, which has its space.
         file.write_at(&[bytes], 0)?;
+        file.set_length(bytes.len() as u64)?;
         if durable {
             file.sync()?;
         }

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::FlockOperation;
@@ -20,6 +21,8 @@ pub trait Files: Send + Sync + fmt::Debug + 'static {
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Length of a file in bytes.
     fn length(&self, path: &Path) -> io::Result<u64>;
+    /// When a file was last written to, in milliseconds since 1970.
+    fn modified_ms(&self, path: &Path) -> io::Result<i64>;
     /// Renames a file or folder; what had the new name is replaced if it is a file.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -71,6 +74,11 @@ impl Files for SystemFiles {
 
     fn length(&self, path: &Path) -> io::Result<u64> {
         fs::metadata(path).map(|metadata| metadata.len())
+    }
+
+    fn modified_ms(&self, path: &Path) -> io::Result<i64> {
+        let since = fs::metadata(path)?.modified()?.duration_since(UNIX_EPOCH);
+        Ok(since.map_or(0, |since| since.as_millis() as i64))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

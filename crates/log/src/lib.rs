@@ -6,6 +6,7 @@
 //!   LOCK                       flock'ed while a process has the folder open; holds its pid
 //!   meta.json                  format version and cluster id, written once
 //!   checkpoint                 what is known to be synced: per partition its end, and the first journal entry still needed
+//!   checkpoint.new             space for the next one, so that a full disk does not keep it from being written
 //!   journal/0000.journal …     the ring of preallocated, recycled journal files
 //!   topics/TOPIC-PARTITION/    one folder per partition
 //!     partition.json           topic id and slot: tells a topic from one of the same name that was deleted before

@@ -1,6 +1,7 @@
 //! The data folder as its users see it.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -116,8 +117,8 @@ impl Log {
             checkpoint_entry: AtomicU64::new(checkpoint_entry),
             syncer: Syncer::default(),
         });
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
+        let spawn = |name: &'static str, run: Box<dyn FnOnce() + Send>| {
+            let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || run_or_abort(name, run));
             spawned.map_err(|error| LogError::io("start a thread for", dir, &error))
         };
         let syncing = shared.clone();
@@ -219,17 +220,7 @@ impl Log {
         let _names = self.inner.names.lock();
         let partition = self.partition(name).ok_or_else(|| LogError::UnknownPartition(name.clone()))?;
         let folder = recovery::deleted_folder(&shared.context, name, partition.slot());
-        let dir = partition.dir();
-        {
-            let _layout = partition.layout().write();
-            // Marked first: a checkpoint that misses the folder must know why.
-            partition.mark_deleted(true);
-            if let Err(error) = shared.context.files.rename(dir, &folder) {
-                partition.mark_deleted(false);
-                return Err(LogError::io("rename", dir, &error));
-            }
-        }
-        shared.context.handles.forget_all(partition.slot());
+        partition.delete(folder.clone())?;
         let mut partitions = shared.partitions.write();
         partitions.remove(name);
         shared.context.queue.push(Command::Delete { slot: partition.slot(), folder }).map_err(|_| LogError::Closed)
@@ -407,6 +398,18 @@ impl Drop for Inner {
     }
 }
 
+/// Runs a thread without which nothing becomes durable any more. If it panics, the process ends: else whoever waits for an append would wait
+/// for ever. What was acknowledged is on the disk, so a start finds it as after a kill.
+fn run_or_abort(name: &str, run: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+        tracing::error!(
+            thread = name,
+            "a thread of the log has panicked: the process ends, and the next start recovers the log"
+        );
+        std::process::abort();
+    }
+}
+
 /// A partition's segments with records at or after its start.
 fn summaries(partition: &Partition, config: &PartitionConfig) -> Result<Vec<SegmentSummary>, LogError> {
     let mut segments: Vec<SegmentSummary> = {
@@ -418,13 +421,13 @@ fn summaries(partition: &Partition, config: &PartitionConfig) -> Result<Vec<Segm
                 base_offset: segment.base_offset,
                 next_offset,
                 bytes: segment.size,
-                max_timestamp_ms: -1,
+                newest_ms: -1,
             })
             .collect()
     };
     if config.retention_ms.is_some() {
         for segment in &mut segments {
-            segment.max_timestamp_ms = partition.max_timestamp_of(segment.base_offset)?;
+            segment.newest_ms = partition.newest_ms(segment.base_offset)?;
         }
     }
     Ok(segments)

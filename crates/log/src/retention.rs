@@ -9,8 +9,8 @@ pub(crate) struct SegmentSummary {
     /// Offset after its last record.
     pub(crate) next_offset: i64,
     pub(crate) bytes: u64,
-    /// -1 = no time stamps: kept by time.
-    pub(crate) max_timestamp_ms: i64,
+    /// When its newest record is from; -1 = not known: kept by time.
+    pub(crate) newest_ms: i64,
 }
 
 /// How many of the oldest `segments` (in order, the last one is written to) are to be deleted at `now_ms`. By size the last one is
@@ -28,8 +28,8 @@ pub(crate) fn segments_to_delete(
 /// As [`segments_to_delete`], whoever needs them.
 fn segments_expired(now_ms: i64, config: &PartitionConfig, segments: &[SegmentSummary]) -> usize {
     let expired = |segment: &SegmentSummary| {
-        let age = now_ms.saturating_sub(segment.max_timestamp_ms);
-        segment.max_timestamp_ms >= 0 && config.retention_ms.is_some_and(|most| age > most)
+        let age = now_ms.saturating_sub(segment.newest_ms);
+        segment.newest_ms >= 0 && config.retention_ms.is_some_and(|most| age > most)
     };
     let by_time = segments.iter().take_while(|segment| expired(segment)).count();
     let Some(bytes_max) = config.retention_bytes else { return by_time };
@@ -52,14 +52,9 @@ mod tests {
 
     fn segments(sizes_and_times: &[(u64, i64)]) -> Vec<SegmentSummary> {
         let mut offset = 0;
-        let summary = |(bytes, max_timestamp_ms): &(u64, i64)| {
+        let summary = |(bytes, newest_ms): &(u64, i64)| {
             offset += 10;
-            SegmentSummary {
-                base_offset: offset - 10,
-                next_offset: offset,
-                bytes: *bytes,
-                max_timestamp_ms: *max_timestamp_ms,
-            }
+            SegmentSummary { base_offset: offset - 10, next_offset: offset, bytes: *bytes, newest_ms: *newest_ms }
         };
         sizes_and_times.iter().map(summary).collect()
     }
@@ -78,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_without_time_stamps_are_kept() {
+    fn segments_of_no_known_time_are_kept() {
         assert_eq!(segments_expired(1000, &config(Some(1), None), &segments(&[(1, -1), (1, 1)])), 0);
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::checkpoint::{Checkpoint, PartitionLine, RecoveryPoint, replace};
+use crate::checkpoint::{Checkpoint, PartitionLine, RecoveryPoint};
 use crate::files::FileHandle;
 use crate::in_parallel::in_parallel;
 use crate::journal::{EntryBody, Ring};
@@ -136,6 +136,7 @@ impl Syncer {
                 }
                 Err(error) => {
                     tracing::error!(%error, "segments cannot be synced; the journal keeps what they lack");
+                    empty_deleted(shared, &job);
                     Err(Box::new((error, job)))
                 }
             };
@@ -149,18 +150,23 @@ impl Syncer {
 fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogError> {
     let files = &*shared.context.files;
     for item in &mut job.items {
-        item.dirty.partition.flush_indexes();
+        let partition = item.dirty.partition.clone();
+        partition.flush_indexes();
         if let ProducersNews::Changed(Some(producers)) = &item.producers {
-            let name = Partition::producers_name(item.end.next_offset);
-            let written = item.dirty.partition.flush_aborted().and_then(|names| {
+            let written = partition.flush_aborted().and_then(|names| {
                 item.dirty.names |= names;
-                // Not synced: if it is lost, it is read from the log again.
-                replace(files, item.dirty.partition.dir(), &name, producers, false)
+                partition.write_producers(item.end.next_offset, producers)
             });
-            written.or_else(|error| gone(&item.dirty, error))?;
+            if let Err(error) = written {
+                if !partition.is_deleted() {
+                    tracing::warn!(partition = %partition.topic_partition(), %error, "the state of producers and transactions cannot be written; what was written before still holds");
+                    partition.touch_producers();
+                }
+                // It can be read from the log again. What waits for the checkpoint may be what gives the disk its space back.
+                item.producers = ProducersNews::NotRead;
+            }
         }
     }
-    let mut failed = None;
     let fresh = |(_, item): &(usize, &Item)| !item.dirty.suspect;
     let segments: Vec<_> = job
         .items
@@ -176,11 +182,10 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
             let path = dirty.partition.log_path(base);
             tracing::error!(path = %path.display(), %error, "a sync failed; what it covered is written again");
             dirty.suspect = true;
-            failed = Some(LogError::io("sync", &path, &error));
         }
     }
     if job.items.iter().any(|item| item.dirty.suspect) {
-        rewrite(shared, job, synced_to).map_err(|error| failed.unwrap_or(error))?;
+        rewrite(shared, job, synced_to)?;
     }
     let named: Vec<&Item> = job.items.iter().filter(|item| item.dirty.names).collect();
     let results = in_parallel(&named, |item| {
@@ -208,7 +213,7 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
         };
         item.dirty.partition.set_recovery(RecoveryPoint { producers, producers_next, ..item.end });
     }
-    snapshot(shared, job.next_entry).write(files, &shared.context.dir)?;
+    let length = snapshot(shared, job.next_entry).write(files, &shared.context.dir)?;
     let partitions: Vec<Arc<Partition>> = shared.partitions.read().values().cloned().collect();
     for partition in partitions {
         partition.settle();
@@ -216,7 +221,7 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
     }
     for item in &job.items {
         if matches!(item.producers, ProducersNews::Changed(_)) {
-            remove_old_producers(shared, &item.dirty.partition);
+            item.dirty.partition.remove_old_producers();
         }
     }
     for dir in &job.remove {
@@ -224,6 +229,8 @@ fn checkpoint(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogE
             tracing::warn!(path = %dir.display(), %error, "cannot remove a deleted partition's folder; it goes at the next start");
         }
     }
+    // Behind what gave space back, for the disk may be full.
+    Checkpoint::reserve(files, &shared.context.dir, length);
     Ok(())
 }
 
@@ -252,31 +259,21 @@ fn snapshot(shared: &Shared, next_entry: u64) -> Checkpoint {
     Checkpoint { next_entry, next_slot: shared.next_slot.load(Ordering::Acquire), partitions: lines }
 }
 
-/// Writes again what a failed sync may have lost, and syncs that: from the journal, which is durable, or, for topics that are not in
-/// it, from the page cache as long as that still gives sound batches.
+/// Writes again what a failed sync may have lost, and syncs that: from the journal, which is durable, and what is not in it from the page
+/// cache.
+///
+/// # Errors
+/// The file system's; [`LogError::Corrupt`] if there is not all that was committed.
 fn rewrite(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogError> {
     let context = &*shared.context;
     let mut suspects: HashMap<u32, &mut Item> = job
         .items
         .iter_mut()
-        .filter(|item| item.dirty.suspect)
+        .filter(|item| item.dirty.suspect && !item.dirty.partition.is_deleted())
         .map(|item| (item.dirty.partition.slot(), item))
         .collect();
     let failed =
         |partition: &Partition, base, error: &std::io::Error| LogError::io("write", &partition.log_path(base), error);
-    for item in suspects.values() {
-        let partition = &item.dirty.partition;
-        let from = partition.recovery();
-        for (base, file) in &item.dirty.segments {
-            let start = if *base == from.segment { from.position } else { 0 };
-            let size = partition.state().read().segments.iter().find(|s| s.base_offset == *base).map_or(0, |s| s.size);
-            let mut scan = Scan::new(&**file, start, size, Depth::Crc);
-            while let Ok(Some((position, header))) = scan.next() {
-                let batch = scan.batch(position, &header).map_err(|error| failed(partition, *base, &error))?;
-                file.write_at(&[&batch], position).map_err(|error| failed(partition, *base, &error))?;
-            }
-        }
-    }
     let dir = context.journal_dir();
     let ring = Ring::read(&*context.files, &dir)?;
     for (_, reader) in ring.readers() {
@@ -294,6 +291,20 @@ fn rewrite(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogErro
             }
         }
     }
+    // What neither the journal nor the page cache has any more is lost, and may not be called synced: a start cuts it off, and says so.
+    for item in suspects.values() {
+        let partition = &item.dirty.partition;
+        let from = partition.recovery();
+        for (base, file) in &item.dirty.segments {
+            let start = if *base == from.segment { from.position } else { 0 };
+            let size = partition.state().read().segments.iter().find(|s| s.base_offset == *base).map_or(0, |s| s.size);
+            let mut scan = Scan::new(&**file, start, size, Depth::Crc);
+            while let Some((position, header)) = scan.next().map_err(|error| partition.scan_error(*base, error))? {
+                let batch = scan.batch(position, &header).map_err(|error| failed(partition, *base, &error))?;
+                file.write_at(&[&batch], position).map_err(|error| failed(partition, *base, &error))?;
+            }
+        }
+    }
     for item in suspects.values_mut() {
         for (base, file) in &item.dirty.segments {
             let path = item.dirty.partition.log_path(*base);
@@ -306,11 +317,16 @@ fn rewrite(shared: &Shared, job: &mut Job, synced_to: u64) -> Result<(), LogErro
     Ok(())
 }
 
-/// Removes files of producers' states that the checkpoint does not name.
-fn remove_old_producers(shared: &Shared, partition: &Partition) {
-    let Ok(names) = shared.context.files.list(partition.dir()) else { return };
-    let kept = partition.recovery().producers.map(Partition::producers_name);
-    for name in names.iter().filter(|name| name.ends_with(".producers") && Some(*name) != kept.as_ref()) {
-        let _ = shared.context.files.remove_file(&partition.dir().join(name));
+/// Gives the space of deleted partitions back before the checkpoint that forgets them: the disk may be too full for that. Their folders stay until
+/// then, for a start takes a partition whose folder is called deleted for that, and one whose folder is not there for damaged.
+fn empty_deleted(shared: &Shared, job: &Job) {
+    let files = &*shared.context.files;
+    if job.remove.is_empty() || files.sync_dir(&shared.context.topics_dir()).is_err() {
+        return;
+    }
+    for dir in &job.remove {
+        for name in files.list(dir).unwrap_or_default() {
+            let _ = files.remove_file(&dir.join(name));
+        }
     }
 }

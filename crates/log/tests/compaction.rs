@@ -431,3 +431,43 @@ fn a_record_younger_than_the_lag_and_a_topic_that_does_not_ask_stay() {
     assert!(report.bytes_after < report.bytes_before && report.partitions == 1, "{report:?}");
     assert_eq!(offsets(&world), [1, 2, 3]);
 }
+
+#[test]
+fn a_tombstone_behind_what_a_pass_has_noted_hides_older_records_until_they_are_gone() {
+    // Three keys in a pass, and all in one segment, which every pass writes anew.
+    let world = World::new(1, 3);
+    let partition = world.log.partition(&tp("t", 0)).unwrap();
+    let config = PartitionConfig { delete_retention_ms: 0, segment_bytes: 2000, ..config() };
+    partition.set_config(config).unwrap();
+    for number in 0..4 {
+        put(&world, &format!("first {number}"), Some("v"));
+    }
+    put(&world, "gone", Some("v"));
+    for number in 0..6 {
+        put(&world, &format!("second {number}"), Some("v"));
+    }
+    put(&world, "gone", None);
+    put(&world, "filler", Some(&"x".repeat(1900)));
+    fill(&world);
+    assert!(world.compact().passes > 3);
+    let keys: Vec<String> = read_committed(&partition, 0, "").into_values().map(|written| written.key).collect();
+    assert_eq!(keys.len(), 4 + 6 + 2, "{keys:?}");
+    assert!(!keys.contains(&"gone".to_owned()), "{keys:?}");
+}
+
+#[test]
+fn the_largest_time_stamp_is_not_that_of_a_batch_which_compaction_has_emptied() {
+    let world = World::new(1, 1000);
+    let partition = world.log.partition(&tp("t", 0)).unwrap();
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(5000, Some(b"key"), Some(b"old"), &[]);
+    builder.set_producer(ProducerStamp { producer_id: 1, producer_epoch: 0, base_sequence: 0 });
+    append_one(&world.log, &tp("t", 0), builder.finish().unwrap()).unwrap();
+    put(&world, "key", Some("new"));
+    fill(&world);
+    fill(&world);
+    assert_eq!(world.compact().partitions, 1);
+    assert_eq!(offsets(&world)[0], 1, "the last batch of a producer stays, empty");
+    let largest = partition.offset_of_max_timestamp().unwrap().unwrap();
+    assert_eq!((largest.offset, largest.timestamp_ms), (1, world.now_ms()));
+}

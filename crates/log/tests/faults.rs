@@ -6,8 +6,10 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use millstream_log::files::Files;
 use millstream_log::{Ack, Append, Log, LogError, LogOptions, PartitionConfig};
 use support::memory::{Faults, Memory};
 use support::*;
@@ -301,5 +303,277 @@ fn an_idle_log_asks_nothing_of_the_disk() {
             break;
         }
         assert!(Instant::now() < deadline, "syncs without end");
+    }
+}
+
+#[test]
+fn a_deleted_partition_leaves_the_folder_of_the_next_of_its_name_alone() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    let old = create(&log, &tp("t", 0));
+    append_one(&log, &tp("t", 0), batch(1, &["old"])).unwrap();
+    log.delete_partition(&tp("t", 0)).unwrap();
+    let new = create(&log, &tp("t", 0));
+    let expected: Vec<String> = (0..20).map(|i| format!("new {i}")).collect();
+    for value in &expected {
+        append_one(&log, &tp("t", 0), batch(1, &[value])).unwrap();
+    }
+    assert_eq!(values(&old), ["old"], "whoever still has it reads its own records");
+    assert!(matches!(old.delete_records(-1), Err(LogError::UnknownPartition(_))));
+    log.checkpoint().unwrap();
+    assert_eq!(values(&new), expected);
+    drop(log);
+    let log = open(&memory.power_cut(), small_options());
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), expected);
+}
+
+#[test]
+fn a_panic_of_a_thread_of_the_log_ends_the_process() {
+    const CHILD: &str = "MILLSTREAM_TEST_PANIC";
+    if std::env::var_os(CHILD).is_some() {
+        let memory = Memory::new(1);
+        let log = open(&memory, small_options());
+        create(&log, &tp("t", 0));
+        append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+        memory.set_faults(Faults { panic: Some("topics/t-0".to_owned()), ..Faults::default() });
+        // Its waiter would wait for ever.
+        let _ = log.checkpoint();
+        return;
+    }
+    let name = "a_panic_of_a_thread_of_the_log_ends_the_process";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let ended = child.args(["--exact", name, "--nocapture"]).env(CHILD, "1").output().unwrap();
+    assert_eq!(ended.status.code(), None, "by a signal: {ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("a test wants it so"), "{ended:?}");
+}
+
+fn relaxed() -> PartitionConfig {
+    PartitionConfig { flush_messages: Some(1_000_000), ..PartitionConfig::default() }
+}
+
+#[test]
+fn a_relaxed_append_is_not_answered_before_its_group_cannot_be_taken_back() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    create(&log, &tp("durable", 0));
+    let partition = log.create_partition(&tp("relaxed", 0), Uuid::nil(), relaxed()).unwrap();
+    memory.set_faults(Faults { slow: Some(("journal".to_owned(), Duration::from_millis(300))), ..Faults::default() });
+    let busy = log.append(vec![Append::new(tp("durable", 0), batch(1, &["a"]))]);
+    std::thread::sleep(Duration::from_millis(100));
+    memory.set_faults(Faults { write: Some("journal".to_owned()), ..Faults::default() });
+    // They wait for the sync, and so become one group.
+    let beside = log.append_with(vec![Append::new(tp("relaxed", 0), batch(1, &["b"]))], Ack::Written);
+    let refused = log.append(vec![Append::new(tp("durable", 0), batch(1, &["no"]))]);
+    assert!(refused.wait().is_err());
+    assert_eq!(beside.wait().is_ok(), !values(&partition).is_empty());
+    memory.set_faults(Faults::default());
+    let _ = busy.wait();
+}
+
+#[test]
+fn a_relaxed_topic_whose_sync_failed_becomes_durable_with_all_that_it_has() {
+    for seed in 0..10 {
+        let memory = Memory::new(seed);
+        let log = open(&memory, small_options());
+        let partition = log.create_partition(&tp("t", 0), Uuid::nil(), relaxed()).unwrap();
+        append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+        if seed % 2 == 0 {
+            memory.set_faults(failing_sync("topics/t-0/0", 2));
+            log.checkpoint().unwrap_err();
+            memory.set_faults(Faults::default());
+        }
+        partition.set_config(PartitionConfig::default()).unwrap();
+        append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
+        let log = open(&memory.power_cut(), small_options());
+        assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), ["a", "b"], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_segment_that_ends_before_what_the_journal_adds_to_it_is_reported() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    create(&log, &tp("t", 0));
+    append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+    log.checkpoint().unwrap();
+    append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
+    let memory = memory.kill();
+    let path = Path::new("/data/topics/t-0/00000000000000000000.log");
+    memory.open(path, false).unwrap().set_length(10).unwrap();
+    let (_, report) = Log::open_with(Path::new("/data"), small_options(), Arc::new(memory)).unwrap();
+    assert!(report.damage.iter().any(|damage| damage.contains("has 10 bytes")), "{report:?}");
+}
+
+#[test]
+fn what_is_lost_to_a_failed_sync_is_not_called_synced() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    log.create_partition(&tp("t", 0), Uuid::nil(), relaxed()).unwrap();
+    append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+    append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
+    let path = Path::new("/data/topics/t-0/00000000000000000000.log");
+    memory.damage(path, memory.content(path).unwrap().len() - 1);
+    memory.set_faults(failing_sync("topics/t-0/0", 1));
+    assert!(matches!(log.checkpoint(), Err(LogError::Corrupt { .. })));
+    assert!(matches!(log.checkpoint(), Err(LogError::Corrupt { .. })), "not the second time either");
+    let (log, report) = Log::open_with(Path::new("/data"), small_options(), Arc::new(memory.kill())).unwrap();
+    assert_eq!(report.truncations.len(), 1, "{report:?}");
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), ["a"]);
+}
+
+#[test]
+fn a_state_of_producers_that_cannot_be_written_holds_up_nothing_else() {
+    for restart_full in [false, true] {
+        let memory = Memory::new(1);
+        let log = open(&memory, small_options());
+        create(&log, &tp("t", 0));
+        create(&log, &tp("gone", 0));
+        append_one(&log, &tp("t", 0), stamped(1, 0, 0, &["a"])).unwrap();
+        log.checkpoint().unwrap();
+        append_one(&log, &tp("t", 0), stamped(1, 0, 1, &["b"])).unwrap();
+        append_one(&log, &tp("t", 0), stamped(2, 0, 0, &["c"])).unwrap();
+        append_one(&log, &tp("gone", 0), batch(1, &["x"])).unwrap();
+        memory.set_faults(full(".producers"));
+        log.delete_partition(&tp("gone", 0)).unwrap();
+        log.checkpoint().unwrap();
+        let folders = memory.list(Path::new("/data/topics")).unwrap();
+        assert_eq!(folders, ["t-0"], "the deleted one gave its space back");
+        if !restart_full {
+            memory.set_faults(Faults::default());
+            log.checkpoint().unwrap();
+        }
+        let log = open(&memory.power_cut(), small_options());
+        for (again, offset) in [(stamped(1, 0, 1, &["b"]), 1), (stamped(2, 0, 0, &["c"]), 2)] {
+            let again = append_one(&log, &tp("t", 0), again).unwrap();
+            assert!(again.duplicate && again.base_offset == offset, "{again:?}");
+        }
+    }
+}
+
+#[test]
+fn deleting_a_topic_frees_a_full_disk_also_when_no_checkpoint_can_be_written() {
+    for power in [false, true] {
+        let memory = Memory::new(1);
+        let log = open(&memory, small_options());
+        append_to_gone(&log);
+        // More partitions than the space that is kept for a checkpoint has lines.
+        (0..1000).for_each(|number| drop(create(&log, &tp("other", number))));
+        memory.set_faults(full("/data"));
+        log.delete_partition(&tp("gone", 0)).unwrap();
+        assert!(matches!(log.checkpoint(), Err(LogError::DiskFull { .. })));
+        let folders = memory.list(Path::new("/data/topics")).unwrap();
+        let folder = folders.into_iter().find(|name| name.ends_with(".deleted")).unwrap();
+        assert_eq!(memory.list(&Path::new("/data/topics").join(&folder)).unwrap(), [""; 0]);
+        let memory = if power { memory.power_cut() } else { memory.kill() };
+        let log = open(&memory, small_options());
+        assert!(log.partition(&tp("gone", 0)).is_none(), "it does not come back without its records");
+        log.checkpoint().unwrap();
+        assert!(!memory.list(Path::new("/data/topics")).unwrap().contains(&folder));
+    }
+}
+
+fn append_to_gone(log: &Log) {
+    create(log, &tp("gone", 0));
+    append_one(log, &tp("gone", 0), batch(1, &["x"])).unwrap();
+    log.checkpoint().unwrap();
+}
+
+#[test]
+fn retention_frees_a_full_disk() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    let config = PartitionConfig { segment_bytes: 300, retention_ms: Some(1000), ..PartitionConfig::default() };
+    let partition = log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    for number in 0..40 {
+        append_one(&log, &tp("t", 0), stamped(1, 0, number, &["value"])).unwrap();
+    }
+    log.checkpoint().unwrap();
+    append_one(&log, &tp("t", 0), stamped(1, 0, 40, &["value"])).unwrap();
+    memory.set_faults(full("/data"));
+    log.enforce_retention(1_000_000).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while partition.size_bytes() > 0 {
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(Instant::now() < deadline, "the disk stays full");
+    }
+    drop(log);
+    let segments = memory.list(Path::new("/data/topics/t-0")).unwrap();
+    assert_eq!(segments.iter().filter(|name| name.ends_with(".log")).count(), 1, "{segments:?}");
+}
+
+#[test]
+fn who_waits_for_a_checkpoint_waits_for_one_however_much_is_written_meanwhile() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    // Each append asks for the next checkpoint.
+    let config = PartitionConfig { flush_messages: Some(2), ..PartitionConfig::default() };
+    log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    memory.set_faults(Faults { slow: Some(("topics".to_owned(), Duration::from_millis(20))), ..Faults::default() });
+    let done = Arc::new(AtomicBool::new(false));
+    let waiting = std::thread::spawn({
+        let (log, done) = (log.clone(), done.clone());
+        move || {
+            std::thread::sleep(Duration::from_millis(100));
+            let result = log.checkpoint();
+            done.store(true, Ordering::Release);
+            result
+        }
+    });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done.load(Ordering::Acquire) {
+        append_one(&log, &tp("t", 0), batch(1, &["a", "b"])).unwrap();
+        assert!(Instant::now() < deadline, "it waits for a moment without appends");
+    }
+    waiting.join().unwrap().unwrap();
+}
+
+#[test]
+fn journal_files_that_fail_are_not_many() {
+    let memory = Memory::new(1);
+    let log = open(&memory, small_options());
+    create(&log, &tp("t", 0));
+    append_one(&log, &tp("t", 0), batch(1, &["a"])).unwrap();
+    // Neither the journal can be written, nor what would free it.
+    let sync = Some(("topics/t-0/0".to_owned(), usize::MAX));
+    memory.set_faults(Faults { write: Some("journal".to_owned()), sync, ..Faults::default() });
+    for _ in 0..50 {
+        assert!(append_one(&log, &tp("t", 0), batch(1, &["no"])).is_err());
+    }
+    let files = |memory: &Memory| memory.list(Path::new("/data/journal")).unwrap().len();
+    assert!(files(&memory) <= 7, "{}", files(&memory));
+    memory.set_faults(Faults::default());
+    append_one(&log, &tp("t", 0), batch(1, &["b"])).unwrap();
+    log.checkpoint().unwrap();
+    assert!(files(&memory) <= 4, "{}", files(&memory));
+    let log = open(&memory.power_cut(), small_options());
+    assert_eq!(values(&log.partition(&tp("t", 0)).unwrap()), ["a", "b"]);
+}
+
+#[test]
+fn a_checkpoint_that_names_a_partition_made_meanwhile_does_not_give_it_its_predecessors_folder() {
+    for seed in 0..12 {
+        let memory = Memory::new(seed);
+        let log = open(&memory, small_options());
+        create(&log, &tp("t", 0));
+        append_one(&log, &tp("t", 0), batch(1, &["old"])).unwrap();
+        log.checkpoint().unwrap();
+        append_one(&log, &tp("t", 0), batch(1, &["old"])).unwrap();
+        let slow = Some(("topics/t-0/0".to_owned(), Duration::from_millis(200)));
+        memory.set_faults(Faults { slow, ..Faults::default() });
+        let under_way = std::thread::spawn({
+            let log = log.clone();
+            move || log.checkpoint()
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        log.delete_partition(&tp("t", 0)).unwrap();
+        let id = Uuid::from_u128(2);
+        log.create_partition(&tp("t", 0), id, PartitionConfig::default()).unwrap();
+        under_way.join().unwrap().unwrap();
+        let memory = memory.power_cut();
+        let log = open(&memory, small_options());
+        let partition = log.partition(&tp("t", 0)).unwrap();
+        assert_eq!((partition.topic_id(), partition.high_watermark()), (id, 0), "seed {seed}");
+        let meta = memory.content(Path::new("/data/topics/t-0/partition.json")).unwrap();
+        assert!(String::from_utf8(meta).unwrap().contains(&id.to_string()), "seed {seed}");
     }
 }

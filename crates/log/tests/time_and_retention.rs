@@ -234,10 +234,10 @@ fn a_segment_is_closed_when_its_first_record_is_too_old() {
     let log = open(&dir, LogOptions { clock: Clock::new(|| 0), ..LogOptions::default() });
     let config = PartitionConfig { segment_ms: 1000, ..PartitionConfig::default() };
     log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
-    for stamp in [0, 500, 999, 1000, 1500, 700, 2000] {
+    for stamp in [0, 500, 1000, 1001, 1500, 700, 2001] {
         append_one(&log, &tp("t", 0), batch(stamp, &["v"])).unwrap();
     }
-    assert_eq!(segments(dir.path()), 3);
+    assert_eq!(segments(dir.path()), 2, "just as old as allowed is not too old");
 }
 
 #[test]
@@ -259,4 +259,43 @@ fn kafkas_names_set_a_partitions_configuration() {
     config.set("min.cleanable.dirty.ratio", "0.25").unwrap();
     assert_eq!(config.min_cleanable_dirty_millionths, 250_000);
     assert!(matches!(config.set("segment.bytes", "many"), Err(LogError::InvalidConfig { .. })));
+}
+
+#[test]
+fn the_largest_time_stamp_is_that_of_a_record_that_is_still_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir, LogOptions::default());
+    let config = PartitionConfig { segment_bytes: 300, ..PartitionConfig::default() };
+    let partition = log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    let mut builder = BatchBuilder::new(Codec::None);
+    [900, 30, 20].iter().for_each(|stamp| builder.push(*stamp, None, Some(b"value"), &[]));
+    append_one(&log, &tp("t", 0), builder.finish().unwrap()).unwrap();
+    for stamp in [10, 25, 15, 5, 8] {
+        append_one(&log, &tp("t", 0), batch(stamp, &["value"])).unwrap();
+    }
+    let largest = |before: i64| {
+        partition.delete_records(before).unwrap();
+        partition.offset_of_max_timestamp().unwrap().map(|found| (found.offset, found.timestamp_ms))
+    };
+    assert_eq!(largest(0), Some((0, 900)));
+    assert_eq!(largest(1), Some((1, 30)));
+    assert_eq!(largest(2), Some((4, 25)));
+    assert_eq!(largest(5), Some((5, 15)));
+    assert_eq!(largest(8), None);
+}
+
+#[test]
+fn retention_by_time_goes_by_the_file_where_records_have_no_time_stamps() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir, LogOptions::default());
+    let config = PartitionConfig { segment_bytes: 300, retention_ms: Some(3_600_000), ..PartitionConfig::default() };
+    let partition = log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    for _ in 0..20 {
+        append_one(&log, &tp("t", 0), batch(-1, &["value"])).unwrap();
+    }
+    let now_ms = Clock::system().now_ms();
+    log.enforce_retention(now_ms).unwrap();
+    assert_eq!(partition.log_start_offset(), 0);
+    log.enforce_retention(now_ms + 4_000_000).unwrap();
+    assert_eq!(partition.log_start_offset(), 20);
 }

@@ -282,3 +282,25 @@ fn aborted_transactions_are_in_files_of_their_segments_and_go_with_them() {
     assert!(bytes(&many.disk, ".aborted") < 1000, "they go with their segments");
     many.check("at the end");
 }
+
+#[test]
+fn a_transaction_that_began_before_a_damaged_segment_is_still_open() {
+    let memory = Memory::new(1);
+    let log = open(&memory);
+    let config = PartitionConfig { segment_bytes: 300, ..PartitionConfig::default() };
+    log.create_partition(&tp("t", 0), Uuid::nil(), config).unwrap();
+    append_one(&log, &tp("t", 0), transactional(1, 0, "undecided")).unwrap();
+    for i in 0..10 {
+        append_one(&log, &tp("t", 0), batch(1, &[&i.to_string()])).unwrap();
+    }
+    log.checkpoint().unwrap();
+    let memory = memory.kill();
+    let dir = Path::new("/data/topics/t-0");
+    let segments = memory.list(dir).unwrap().into_iter().filter(|name| name.ends_with(".log"));
+    let last = segments.max().unwrap();
+    assert!(!last.starts_with("00000000000000000000"));
+    memory.open(&dir.join(last), false).unwrap().set_length(10).unwrap();
+    let (log, report) = Log::open_with(Path::new("/data"), small_options(), Arc::new(memory)).unwrap();
+    assert!(!report.damage.is_empty());
+    assert_eq!(log.partition(&tp("t", 0)).unwrap().last_stable_offset().unwrap(), 0);
+}

@@ -44,6 +44,8 @@ impl Aborted {
 #[derive(Debug)]
 pub(super) struct Rules<'a> {
     pub(super) keys: &'a Keys,
+    /// Up to where `keys` were noted.
+    pub(super) end: i64,
     pub(super) producers: &'a HashMap<i64, LastBatch>,
     pub(super) now_ms: i64,
     pub(super) delete_retention_ms: i64,
@@ -103,7 +105,9 @@ impl<'a> Cleaner<'a> {
             let is_aborted = self.aborted.has(header);
             retain(batch, &mut self.scratch, horizon_ms, |record| {
                 let Some(key) = record.key.filter(|_| !is_aborted) else { return false };
-                !rules.keys.supersede(key, record.offset) && (record.value.is_some() || !over)
+                // From the end on, a tombstone has older records of its key to hide that this pass leaves where they are.
+                let is_needed = record.value.is_some() || !over || record.offset >= rules.end;
+                is_needed && !rules.keys.supersede(key, record.offset)
             })?
         };
         Ok(match retained {

@@ -60,7 +60,7 @@ pub(crate) fn compact(
         let Some(end) = plan::cleanable_to(now_ms, &config, &segments, clean_to, stable) else { break };
         let Some((keys, end)) = note_keys(partition, &segments, clean_to, end, keys_max, stop)? else { break };
         let producers = &partition.last_batches(now_ms)?;
-        let rules = Rules { keys: &keys, producers, now_ms, delete_retention_ms: config.delete_retention_ms };
+        let rules = Rules { keys: &keys, end, producers, now_ms, delete_retention_ms: config.delete_retention_ms };
         let mut cleaner = Cleaner::new(rules);
         for group in plan::groups(&segments, end, config.segment_bytes) {
             let group = &segments[group];

@@ -103,9 +103,10 @@ impl Journal {
         ((self.file_bytes - ENTRIES_AT) * 3 / 4) as usize
     }
 
-    /// Whether a new file could be begun.
+    /// Whether a new file could be begun. Files that failed take the place of no others, but are not to become any number either.
     pub(crate) fn has_room(&self) -> bool {
-        !self.free.is_empty() || self.live.iter().filter(|live| !live.bad).count() < self.files_max
+        let failed = self.live.iter().filter(|live| live.bad).count();
+        !self.free.is_empty() || self.live.len() - failed < self.files_max && failed < self.files_max
     }
 
     /// Number of files with entries that may still be needed.
@@ -220,10 +221,13 @@ impl Journal {
                 kept.push_back(live);
             } else if live.bad {
                 let path = self.dir.join(file_name(live.number));
-                if let Err(error) = self.files.remove_file(&path) {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove a failed journal file");
+                match self.files.remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        tracing::warn!(path = %path.display(), %error, "cannot remove a failed journal file; it is tried again");
+                        kept.push_back(live);
+                    }
+                    _ => drop(self.prepared.remove(&live.number)),
                 }
-                self.prepared.remove(&live.number);
             } else {
                 self.free.push(live.number);
             }

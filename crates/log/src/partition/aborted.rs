@@ -109,7 +109,7 @@ impl Aborted {
 
 impl Partition {
     pub(super) fn aborted_path(&self, segment: i64) -> std::path::PathBuf {
-        self.dir.join(aborted_name(segment))
+        self.dir().join(aborted_name(segment))
     }
 
     fn aborted_file(&self, segment: i64, create: bool) -> Result<Arc<dyn FileHandle>, LogError> {
@@ -217,7 +217,7 @@ impl Partition {
     }
 
     fn aborted_files(&self) -> Result<Vec<i64>, LogError> {
-        let names = self.context.files.list(&self.dir).map_err(|error| LogError::io("list", &self.dir, &error))?;
+        let names = self.context.files.list(self.dir()).map_err(|error| LogError::io("list", self.dir(), &error))?;
         Ok(names.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok()).collect())
     }
 
@@ -233,6 +233,7 @@ impl Partition {
     /// Puts what is in memory into the files and syncs them. Gives whether names changed.
     pub(crate) fn flush_aborted(&self) -> Result<bool, LogError> {
         let _layout = self.layout.read();
+        let _one = self.flushing.lock();
         let (files, pending) = match &self.state.read().transactions {
             Some(transactions) => (transactions.aborted.written.clone(), transactions.aborted.pending.clone()),
             None => return Ok(false),
@@ -286,7 +287,7 @@ impl Partition {
     }
 
     fn replace_aborted(&self, segment: i64, entries: &[Entry]) -> Result<(), LogError> {
-        replace(&*self.context.files, &self.dir, &aborted_name(segment), &aborted::encode(entries), true)?;
+        replace(&*self.context.files, self.dir(), &aborted_name(segment), &aborted::encode(entries), true)?;
         self.context.handles.forget(self.slot, segment);
         Ok(())
     }
@@ -362,4 +363,44 @@ impl Partition {
 
 fn aborted_name(segment: i64) -> String {
     format!("{segment:020}{SUFFIX}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use millstream_protocol::records::{BatchBuilder, Codec, EndMarker, ProducerStamp};
+    use uuid::Uuid;
+
+    use crate::{Append, Log, LogOptions, PartitionConfig, TopicPartition};
+
+    #[test]
+    fn what_two_threads_put_into_files_at_the_same_time_is_there_once() {
+        const ROUNDS: i32 = 40;
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = Log::open(dir.path(), LogOptions::default()).unwrap();
+        let name = TopicPartition::new("t", 0);
+        let partition = log.create_partition(&name, Uuid::nil(), PartitionConfig::default()).unwrap();
+        let both = Barrier::new(2);
+        for round in 0..ROUNDS {
+            let mut builder = BatchBuilder::new(Codec::None).transactional(true);
+            builder.push(1, None, Some(b"value"), &[]);
+            builder.set_producer(ProducerStamp { producer_id: 1, producer_epoch: 0, base_sequence: round });
+            let marker = EndMarker { producer_id: 1, producer_epoch: 0, committed: false, coordinator_epoch: 0 };
+            for batch in [builder.finish().unwrap(), marker.batch(1)] {
+                log.append(vec![Append::new(name.clone(), batch)]).wait().unwrap();
+            }
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        both.wait();
+                        partition.flush_aborted().unwrap();
+                    });
+                }
+            });
+            let markers = partition.aborted_between(0..i64::MAX).unwrap().into_iter().map(|one| one.last_offset);
+            let expected = (0..=round).map(|round| i64::from(round) * 2 + 1);
+            assert!(markers.eq(expected), "round {round}");
+        }
+    }
 }

@@ -59,11 +59,11 @@ impl Partition {
     }
 
     pub(crate) fn cleaned_path(&self, base_offset: i64) -> PathBuf {
-        self.dir.join(format!("{base_offset:020}.cleaned"))
+        self.dir().join(format!("{base_offset:020}.cleaned"))
     }
 
     pub(crate) fn cleaned_index_path(&self, base_offset: i64) -> PathBuf {
-        self.dir.join(cleaned_index_name(base_offset))
+        self.dir().join(cleaned_index_name(base_offset))
     }
 
     /// The segments that are closed; only those that are synced and that recovery does not look at, if `settled`.
@@ -116,7 +116,7 @@ impl Partition {
     pub(crate) fn clean_to(&self) -> i64 {
         let mut clean_to = self.clean_to.lock();
         *clean_to.get_or_insert_with(|| {
-            let bytes = read_file(self.files(), &self.dir.join(CLEAN_TO)).ok().flatten();
+            let bytes = read_file(self.files(), &self.dir().join(CLEAN_TO)).ok().flatten();
             bytes.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.trim().parse().ok()).unwrap_or(0)
         })
     }
@@ -127,7 +127,7 @@ impl Partition {
             return Ok(());
         }
         *self.clean_to.lock() = Some(offset);
-        replace(self.files(), &self.dir, CLEAN_TO, format!("{offset}\n").as_bytes(), true)
+        replace(self.files(), self.dir(), CLEAN_TO, format!("{offset}\n").as_bytes(), true)
     }
 
     /// Puts the cleaned segment `new` in the place of those of `group`. Gives false, and removes it, if they are not there any more as they were.
@@ -182,7 +182,7 @@ impl Partition {
             *self.swap.lock() = Some(swap);
             self.finish_swap_in_layout()?;
         }
-        files.sync_dir(&self.dir).map_err(|error| LogError::io("swap", &self.log_path(base), &error))?;
+        files.sync_dir(self.dir()).map_err(|error| LogError::io("swap", &self.log_path(base), &error))?;
         Ok(true)
     }
 
@@ -201,9 +201,9 @@ impl Partition {
 
     /// Lets the cleaned segment hold for several, durably. After an error it does not.
     fn decide(&self, swap: &Swap) -> std::io::Result<()> {
-        let (files, path) = (self.files(), swap.path(&self.dir));
+        let (files, path) = (self.files(), swap.path(self.dir()));
         files.rename(&self.cleaned_path(swap.base), &path)?;
-        files.sync_dir(&self.dir).or_else(|error| {
+        files.sync_dir(self.dir()).or_else(|error| {
             // If it comes back with a power cut, it is finished then: the segments that it stands for are all there.
             match files.remove_file(&path) {
                 Ok(()) => Err(error),
@@ -224,10 +224,10 @@ impl Partition {
 
     pub(super) fn finish_swap_in_layout(&self) -> Result<(), LogError> {
         let Some(swap) = self.swap.lock().clone().filter(|_| !self.is_deleted()) else { return Ok(()) };
-        let failed = |error: std::io::Error| LogError::io("swap", &swap.path(&self.dir), &error);
+        let failed = |error: std::io::Error| LogError::io("swap", &swap.path(self.dir()), &error);
         // The decision itself may be what could not be synced.
-        self.files().sync_dir(&self.dir).map_err(failed)?;
-        finish_swap(self.files(), &self.dir, swap.base, swap.end, &swap.bases).map_err(failed)?;
+        self.files().sync_dir(self.dir()).map_err(failed)?;
+        finish_swap(self.files(), self.dir(), swap.base, swap.end, &swap.bases).map_err(failed)?;
         *self.swap.lock() = None;
         let index = self.cleaned_index_path(swap.base);
         if self.files().rename(&index, &self.index_path(swap.base)).is_err()

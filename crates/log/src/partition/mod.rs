@@ -9,15 +9,15 @@ mod time;
 mod transactions;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::checkpoint::RecoveryPoint;
+use crate::checkpoint::{RecoveryPoint, replace};
 use crate::context::Context;
 use crate::handles::Kind;
 use crate::queue::Command;
@@ -49,6 +49,8 @@ pub struct Partition {
     /// Number of the partition in the journal; never used twice.
     slot: u32,
     dir: PathBuf,
+    /// Where its files are once it is deleted: the folder's own name may be another partition's by then.
+    deleted_dir: OnceLock<PathBuf>,
     context: Arc<Context>,
     config: RwLock<Arc<PartitionConfig>>,
     state: RwLock<State>,
@@ -70,6 +72,8 @@ pub struct Partition {
     swap: Mutex<Option<compact::Swap>>,
     /// Held while an index is derived or forgotten, so that it is done once. Taken behind `layout` and before `state`.
     deriving: Mutex<()>,
+    /// Held while aborted transactions go to their files, so that each goes once. Taken behind `layout` and before `state`.
+    flushing: Mutex<()>,
     compaction_pause: Mutex<compact::Pause>,
     /// Up to where the log is compacted; not there before somebody asks.
     clean_to: Mutex<Option<i64>>,
@@ -116,6 +120,7 @@ impl Partition {
         let end = state.high_watermark;
         Partition {
             dir: context.topics_dir().join(name.to_string()),
+            deleted_dir: OnceLock::new(),
             name,
             topic_id,
             slot,
@@ -133,6 +138,7 @@ impl Partition {
             settled: AtomicI64::new(recovery.segment),
             swap: Mutex::default(),
             deriving: Mutex::default(),
+            flushing: Mutex::default(),
             compaction_pause: Mutex::default(),
             clean_to: Mutex::default(),
             context,
@@ -219,7 +225,7 @@ impl Partition {
     /// returns; blocks meanwhile.
     ///
     /// # Errors
-    /// [`LogError::OffsetOutOfRange`] if `before` is after the high watermark.
+    /// [`LogError::OffsetOutOfRange`] if `before` is after the high watermark, [`LogError::UnknownPartition`] if the partition was deleted.
     pub fn delete_records(self: &Arc<Self>, before: i64) -> Result<i64, LogError> {
         let before = {
             let state = self.state.read();
@@ -233,6 +239,9 @@ impl Partition {
             before
         };
         self.context.queue.call(|reply| Command::LogStart(vec![(self.clone(), before)], reply))?;
+        if self.is_deleted() {
+            return Err(LogError::UnknownPartition(self.name.clone()));
+        }
         Ok(self.log_start_offset())
     }
 
@@ -252,8 +261,10 @@ impl Partition {
         self.slot
     }
 
+    /// The folder that its files are in. For who opens, makes or removes some there: under `layout` or `writer`, for a deletion renames the
+    /// folder, and the next partition of the name gets one of the old name.
     pub(crate) fn dir(&self) -> &PathBuf {
-        &self.dir
+        self.deleted_dir.get().unwrap_or(&self.dir)
     }
 
     pub(crate) fn state(&self) -> &RwLock<State> {
@@ -269,9 +280,23 @@ impl Partition {
         self.settled.store(self.recovery().segment, Ordering::Release);
     }
 
-    /// Held while the folder gets another name.
-    pub(crate) fn layout(&self) -> &RwLock<()> {
-        &self.layout
+    /// Has the partition be deleted, with its folder from now on at `folder`.
+    ///
+    /// # Errors
+    /// The file system's; it is not deleted then.
+    pub(crate) fn delete(&self, folder: PathBuf) -> Result<(), LogError> {
+        // Whoever writes or reads goes by the one name or by the other.
+        let _writer = self.writer.lock();
+        let _layout = self.layout.write();
+        // Marked first: a checkpoint that misses the folder must know why.
+        self.mark_deleted(true);
+        if let Err(error) = self.context.files.rename(&self.dir, &folder) {
+            self.mark_deleted(false);
+            return Err(LogError::io("rename", &self.dir, &error));
+        }
+        self.deleted_dir.set(folder).expect("nothing is deleted twice");
+        self.context.handles.forget_all(self.slot);
+        Ok(())
     }
 
     pub(crate) fn set_recovery(&self, point: RecoveryPoint) {
@@ -280,15 +305,15 @@ impl Partition {
 
     pub(crate) fn log_path(&self, base_offset: i64) -> PathBuf {
         match &*self.swap.lock() {
-            Some(swap) if swap.base == base_offset => swap.path(&self.dir),
-            _ => self.dir.join(format!("{base_offset:020}.log")),
+            Some(swap) if swap.base == base_offset => swap.path(self.dir()),
+            _ => self.dir().join(format!("{base_offset:020}.log")),
         }
     }
 
     pub(crate) fn index_path(&self, base_offset: i64) -> PathBuf {
         match &*self.swap.lock() {
             Some(swap) if swap.base == base_offset => self.cleaned_index_path(base_offset),
-            _ => self.dir.join(format!("{base_offset:020}.index")),
+            _ => self.dir().join(format!("{base_offset:020}.index")),
         }
     }
 
@@ -326,7 +351,7 @@ impl Partition {
         self.last_stable.send_if_modified(|seen| std::mem::replace(seen, stable) != stable);
     }
 
-    pub(crate) fn mark_deleted(&self, deleted: bool) {
+    fn mark_deleted(&self, deleted: bool) {
         self.deleted.store(deleted, Ordering::Release);
         self.high_watermark.send_modify(|_| ());
         self.last_stable.send_modify(|_| ());
@@ -357,6 +382,25 @@ impl Partition {
                     tracing::warn!(partition = %self.name, %error, "cannot write an index; it stays in memory")
                 }
             }
+        }
+    }
+
+    /// Writes the file of the producers' state at `offset`. Not synced: if it is lost, it is read from the log again.
+    pub(crate) fn write_producers(&self, offset: i64, state: &[u8]) -> Result<(), LogError> {
+        let _layout = self.layout.read();
+        let (files, name) = (&*self.context.files, Partition::producers_name(offset));
+        replace(files, self.dir(), &name, state, false).inspect_err(|_| {
+            let _ = files.remove_file(&self.dir().join(format!("{name}.new")));
+        })
+    }
+
+    /// Removes the files of producers' states that the checkpoint does not name.
+    pub(crate) fn remove_old_producers(&self) {
+        let _layout = self.layout.read();
+        let Ok(names) = self.context.files.list(self.dir()) else { return };
+        let kept = self.recovery().producers.map(Partition::producers_name);
+        for name in names.iter().filter(|name| name.ends_with(".producers") && Some(*name) != kept.as_ref()) {
+            let _ = self.context.files.remove_file(&self.dir().join(name));
         }
     }
 

@@ -138,10 +138,10 @@ impl Partition {
         way: Way,
         now_ms: i64,
     ) -> Result<Staged, LogError> {
+        let mut writer = self.writer.lock();
         if self.is_deleted() {
             return Err(LogError::UnknownPartition(self.name.clone()));
         }
-        let mut writer = self.writer.lock();
         let writer = self.loaded(&mut writer, now_ms)?;
         let log_start = self.state.read().log_start;
         let first = BatchHeader::read(&append.batches).map_err(|error| self.invalid(0, error))?;
@@ -284,6 +284,7 @@ impl Partition {
     /// Gives a headless part its head: the journal has it.
     pub(crate) fn reveal(&self, written: &mut Written) -> Result<(), LogError> {
         let (Way::Headless, Payload::Own(bytes)) = (written.way, &written.payload) else { return Ok(()) };
+        let _writer = self.writer.lock();
         let position = written.after.position - written.bytes;
         let file = self.file_of(written)?;
         let result = file.write_at(&[&bytes[..HEAD_BYTES]], position);
@@ -315,9 +316,12 @@ impl Partition {
     }
 
     /// Closes the segment and begins an empty one, so that all of the closed one can be deleted. Gives both to be synced; `None` if
-    /// the segment is empty already.
+    /// the segment is empty already, or the partition deleted.
     pub(crate) fn roll(&self, now_ms: i64) -> Result<Option<[OpenSegment; 2]>, LogError> {
         let mut writer = self.writer.lock();
+        if self.is_deleted() {
+            return Ok(None);
+        }
         let writer = self.loaded(&mut writer, now_ms)?;
         self.remove_stray(writer)?;
         if writer.end.position == 0 {
@@ -370,7 +374,7 @@ impl Partition {
         }
         let full = end.position + length > config.segment_bytes.min(u64::from(u32::MAX));
         let waited = first.max_timestamp.saturating_sub(end.stamps.first_timestamp);
-        let old = end.stamps.first_timestamp >= 0 && waited >= config.segment_ms_max();
+        let old = end.stamps.first_timestamp >= 0 && waited > config.segment_ms_max();
         // Offsets in the index are 32 bits wide; an append brings at most as many records as it has bytes.
         let far = end.next_offset - end.segment > i64::from(u32::MAX) - length as i64;
         let due = end.position > 0 && (full || old || far);
@@ -479,7 +483,7 @@ impl Partition {
         let read = match point.producers {
             None => Some((Producers::default(), Vec::new())),
             Some(offset) => {
-                let path = self.dir.join(Partition::producers_name(offset));
+                let path = self.dir().join(Partition::producers_name(offset));
                 read_file(&*self.context.files, &path)?.as_deref().and_then(Producers::decode)
             }
         };

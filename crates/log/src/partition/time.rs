@@ -1,5 +1,7 @@
 //! Finding offsets by time stamp.
 
+use std::cmp::Reverse;
+
 use millstream_protocol::records::{self, BatchHeader, Scratch};
 
 use super::read::View;
@@ -52,7 +54,55 @@ impl Partition {
                 largest = largest.max(self.max_timestamp_in(view.base_offset)?);
             }
         }
+        if largest < 0 {
+            return Ok(None);
+        }
+        let found = self.offset_for_timestamp(largest)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        // The largest is of a record before the log's start, or of a batch that compaction has emptied.
+        let largest = self.largest_timestamp_walked()?;
         if largest < 0 { Ok(None) } else { self.offset_for_timestamp(largest) }
+    }
+
+    /// Largest time stamp of the records from the log's start on, by the batches themselves; -1 if there is none.
+    fn largest_timestamp_walked(&self) -> Result<i64, LogError> {
+        let _layout = self.layout.read();
+        let log_start = self.log_start_offset();
+        let mut views = Vec::new();
+        for view in self.views() {
+            views.push((self.max_timestamp_in(view.base_offset)?, view));
+        }
+        views.sort_by_key(|(most, _)| Reverse(*most));
+        let mut largest = -1;
+        for (most, view) in views {
+            if most <= largest {
+                break;
+            }
+            let (file, start) = self.seek(view, log_start)?;
+            let mut scan = Scan::new(&*file, start, view.size, Depth::Header);
+            while let Some((position, header)) =
+                scan.next().map_err(|error| self.scan_error(view.base_offset, error))?
+            {
+                let may_be_larger = header.record_count > 0 && header.max_timestamp > largest;
+                if !may_be_larger || header.next_offset() <= log_start {
+                    continue;
+                }
+                if header.base_offset >= log_start {
+                    largest = header.max_timestamp;
+                    continue;
+                }
+                let path = self.log_path(view.base_offset);
+                let batch = scan.batch(position, &header).map_err(|error| LogError::io("read", &path, &error))?;
+                first_record(&header, &batch, |offset, timestamp| {
+                    largest = largest.max(if offset >= log_start { timestamp } else { -1 });
+                    false
+                })
+                .map_err(|error| LogError::Corrupt { path, position, reason: error.to_string() })?;
+            }
+        }
+        Ok(largest)
     }
 
     /// Segments with records at or after the log's start.
@@ -63,12 +113,18 @@ impl Partition {
         live.map(|(segment, _)| View { base_offset: segment.base_offset, size: segment.size }).collect()
     }
 
-    /// Largest time stamp in a segment; -1 if there is none.
-    pub(crate) fn max_timestamp_of(&self, base_offset: i64) -> Result<i64, LogError> {
+    /// The time that a segment's age counts from: its largest time stamp, or as in Kafka, if there is none, when it was last written to.
+    pub(crate) fn newest_ms(&self, base_offset: i64) -> Result<i64, LogError> {
         let _layout = self.layout.read();
-        self.max_timestamp_in(base_offset)
+        let largest = self.max_timestamp_in(base_offset)?;
+        if largest >= 0 {
+            return Ok(largest);
+        }
+        let path = self.log_path(base_offset);
+        self.context.files.modified_ms(&path).map_err(|error| LogError::io("look at", &path, &error))
     }
 
+    /// Largest time stamp in a segment; -1 if there is none.
     fn max_timestamp_in(&self, base_offset: i64) -> Result<i64, LogError> {
         self.ensure_derived(base_offset)?;
         let state = self.state.read();
@@ -80,7 +136,7 @@ impl Partition {
 fn first_record(
     header: &BatchHeader,
     batch: &[u8],
-    wanted: impl Fn(i64, i64) -> bool,
+    mut wanted: impl FnMut(i64, i64) -> bool,
 ) -> Result<Option<TimestampOffset>, records::BatchError> {
     let mut scratch = Scratch::default();
     for record in records::decode_batch(batch, &mut scratch)? {

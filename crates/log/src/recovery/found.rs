@@ -211,6 +211,11 @@ impl Found {
                 position += skip as u64;
                 bytes = &bytes[skip..];
             }
+            if length < position {
+                // Its batches are kept, but nobody gets to them past the gap.
+                let path = self.path(part.segment);
+                report.damage.push(format!("{} has {length} bytes, and goes on at byte {position}", path.display()));
+            }
             if !self.dir_is_there(context)? {
                 context.files.create_dir_all(&self.dir).map_err(|error| LogError::io("make", &self.dir, &error))?;
             }
@@ -440,7 +445,8 @@ impl Found {
     }
 }
 
-/// The recovery point of a log of which nothing is known but where it begins.
+/// The recovery point of a log of which nothing is known but where it begins. Producers are read from all of it: a transaction may have begun
+/// in an earlier segment.
 fn at_the_beginning(segment: i64) -> RecoveryPoint {
-    RecoveryPoint { segment, position: 0, next_offset: segment, producers: None, producers_next: segment }
+    RecoveryPoint { segment, position: 0, next_offset: segment, producers: None, producers_next: 0 }
 }

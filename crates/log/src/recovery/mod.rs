@@ -83,13 +83,20 @@ impl Recovery<'_> {
     fn begin(&mut self, checkpoint: &Checkpoint) -> Result<(), LogError> {
         self.next_slot = checkpoint.next_slot;
         let mut there = Vec::with_capacity(checkpoint.partitions.len());
+        let unsettled = self.unsettled(checkpoint)?;
         for line in &checkpoint.partitions {
             self.next_slot = self.next_slot.max(line.slot + 1);
             let folder = deleted_folder(self.context, &line.partition, line.slot);
             if folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| self.folders.contains(name)) {
                 continue;
             }
-            let found = Found::new(self.context, line.clone());
+            let mut found = Found::new(self.context, line.clone());
+            if let Some(meta) = unsettled.get(&line.slot) {
+                found.created = true;
+                if meta.is_some() {
+                    self.discard_folder(&line.partition)?;
+                }
+            }
             if self.folders.contains(&line.partition.to_string()) {
                 there.push(line.slot);
             } else if line.point.next_offset > 0 {
@@ -102,6 +109,26 @@ impl Recovery<'_> {
             self.found.get_mut(slot).expect("it was inserted just now").set_files(files?);
         }
         Ok(())
+    }
+
+    /// The partitions of the checkpoint whose folders do not say that they are theirs, with what these say. A checkpoint names those that were
+    /// made while it was written, too; their folders may not have been synced, and one of the name may be that of a partition deleted before.
+    fn unsettled(&self, checkpoint: &Checkpoint) -> Result<HashMap<u32, Option<PartitionMeta>>, LogError> {
+        let is_new = |line: &&PartitionLine| {
+            line.point == RecoveryPoint::default() && self.folders.contains(&line.partition.to_string())
+        };
+        let new: Vec<&PartitionLine> = checkpoint.partitions.iter().filter(is_new).collect();
+        let metas = in_parallel(&new, |line| {
+            PartitionMeta::read(&*self.context.files, &self.context.topics_dir().join(line.partition.to_string()))
+        });
+        let mut unsettled = HashMap::new();
+        for (line, meta) in new.into_iter().zip(metas) {
+            let meta = meta?;
+            if meta.as_ref().is_none_or(|meta| meta.slot != line.slot) {
+                unsettled.insert(line.slot, meta);
+            }
+        }
+        Ok(unsettled)
     }
 
     /// Syncs what was replayed and lets go of the files, if too many are open.

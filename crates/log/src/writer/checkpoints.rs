@@ -47,6 +47,8 @@ impl Writer {
             topics: job.topics,
             partitions: named.map(|item| (item.dirty.partition.slot(), item.dirty.created)).collect(),
             held: job.items.iter().map(|item| item.dirty.segments.len()).sum(),
+            // Whoever asks from now on asks for a later one.
+            waiters: mem::take(&mut self.waiters),
         };
         self.direct_bytes = 0;
         self.relaxed_records = 0;
@@ -57,7 +59,7 @@ impl Writer {
 
     pub(super) fn end_checkpoint(&mut self, outcome: Outcome) {
         self.checkpointing = false;
-        self.in_flight = InFlight::default();
+        let waiters = mem::take(&mut self.in_flight).waiters;
         let result = match outcome {
             Ok(entry) => {
                 self.journal.release(entry);
@@ -88,11 +90,8 @@ impl Writer {
                 Err(error)
             }
         };
-        // A request that came during the checkpoint asks for a later one.
-        if self.due.is_none_or(|due| due > Instant::now()) || result.is_err() {
-            for waiter in self.waiters.drain(..) {
-                let _ = waiter.send(result.clone());
-            }
+        for waiter in waiters {
+            let _ = waiter.send(result.clone());
         }
     }
 
@@ -114,9 +113,9 @@ impl Writer {
             }
             self.finish_checkpoint()?;
             if self.journal.has_room() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        Err(LogError::DiskFull { path: self.shared.context.journal_dir() })
     }
 }

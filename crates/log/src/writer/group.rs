@@ -1,7 +1,6 @@
 //! The way of a group of appends: staged, journaled, published; or taken back.
 
 use std::mem;
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -35,14 +34,15 @@ impl StagedAppend {
         self.parts.iter().map(|part| part.appended).collect()
     }
 
-    /// Whether recovery finds all of it in its segments, without the journal.
-    fn is_walked(&self) -> bool {
-        self.parts.iter().all(|part| part.written.as_ref().is_some_and(|written| written.way == Way::Checkpoint))
+    /// Whether the journal gets something of it.
+    fn is_journaled(&self) -> bool {
+        self.parts.iter().any(|part| part.written.as_ref().is_some_and(|written| written.way != Way::Checkpoint))
     }
 
-    /// To be called once a kill of the process does not take it back any more.
+    /// To be called once the operating system has the group's entries. An append without one waits until the group is published: nothing of
+    /// it is lost by a kill then, nor by an error.
     fn answer_written(&mut self) {
-        if self.pending.ack == Ack::Written {
+        if self.pending.ack == Ack::Written && self.is_journaled() {
             let results = self.results();
             self.pending.answer(Ok(results));
         }
@@ -169,9 +169,6 @@ impl Writer {
                 append.pending.answer(Err(error));
                 continue;
             }
-            if append.is_walked() && !staged.iter().any(|before| hides(before, &append)) {
-                append.answer_written();
-            }
             staged.push(append);
         }
         (staged, Vec::new())
@@ -291,11 +288,4 @@ fn direct_bytes_min(pending: &Pending, wanted: usize, journal_max: usize) -> usi
         }
         least /= 2;
     }
-}
-
-/// Is a part of `before` written without its head in front of one of `after`? A process that is killed now leaves nothing of either.
-fn hides(before: &StagedAppend, after: &StagedAppend) -> bool {
-    let headless = |part: &Staged| part.written.as_ref().is_some_and(|written| written.way == Way::Headless);
-    let hidden = |part: &Staged| after.parts.iter().any(|other| Arc::ptr_eq(&part.partition, &other.partition));
-    before.parts.iter().any(|part| headless(part) && hidden(part))
 }

@@ -38,11 +38,18 @@ impl Writer {
         self.due_in_ms(DELETE_DELAY_MS.min(self.shared.context.options.checkpoint_interval_ms));
     }
 
-    pub(super) fn move_log_starts(&mut self, moves: Vec<(Arc<Partition>, i64)>) -> Result<(), LogError> {
+    pub(super) fn move_log_starts(&mut self, mut moves: Vec<(Arc<Partition>, i64)>) -> Result<(), LogError> {
+        // Nothing that is deleted becomes dirty again: its folder is on its way out.
+        moves.retain(|(partition, _)| !partition.is_deleted());
+        if moves.is_empty() {
+            return Ok(());
+        }
         let records =
             moves.iter().map(|(partition, offset)| MetaRecord::LogStart { slot: partition.slot(), offset: *offset });
         self.commit_metas(records.collect())?;
         let now_ms = self.shared.context.now_ms();
+        // All of them stand in the journal, so an error of one partition must not keep the others' space from being given back.
+        let mut result = Ok(());
         for (partition, offset) in moves {
             let empty = {
                 let mut state = partition.state().write();
@@ -51,16 +58,20 @@ impl Writer {
                 state.log_start == state.high_watermark
             };
             let dirty = self.dirty.entry(partition.slot()).or_insert_with(|| Dirty::new(partition.clone()));
-            if empty && let Some(files) = partition.roll(now_ms)? {
-                self.held += files.iter().map(|(base, file)| dirty.add(*base, file)).sum::<usize>();
-                dirty.names = true;
+            match if empty { partition.roll(now_ms) } else { Ok(None) } {
+                Ok(Some(files)) => {
+                    self.held += files.iter().map(|(base, file)| dirty.add(*base, file)).sum::<usize>();
+                    dirty.names = true;
+                }
+                Ok(None) => {}
+                Err(error) => result = Err(error),
             }
             if self.held > self.shared.context.held_files_max {
-                self.sync_held()?;
+                result = result.and(self.sync_held());
             }
         }
         self.due = Some(Instant::now());
-        Ok(())
+        result
     }
 
     pub(super) fn change_mode(&mut self, partition: &Arc<Partition>, relaxed: bool) -> Result<(), LogError> {
@@ -69,6 +80,12 @@ impl Writer {
         }
         // From here on the journal continues what the segment has, so that must be durable, also what a checkpoint has taken on.
         if self.checkpointing {
+            self.finish_checkpoint()?;
+        }
+        let is_empty = partition.state().read().segments.is_empty();
+        // What a failed sync may have lost is to be written again, and the folder of a new partition is not durable with its files alone.
+        if self.dirty.get(&partition.slot()).is_some_and(|dirty| dirty.suspect || dirty.created && !is_empty) {
+            self.start_checkpoint();
             self.finish_checkpoint()?;
         }
         if let Some(dirty) = self.dirty.get_mut(&partition.slot()) {

@@ -40,6 +40,7 @@ pub(crate) struct Writer {
     checkpointing: bool,
     /// What the checkpoint under way has taken on: names are not durable before it is done.
     in_flight: InFlight,
+    /// Who waits for the next checkpoint.
     waiters: Vec<Reply<()>>,
     tails: TailCache,
 }
@@ -54,6 +55,8 @@ struct InFlight {
     partitions: HashMap<u32, bool>,
     /// Files that it holds open.
     held: usize,
+    /// Who waits for it.
+    waiters: Vec<Reply<()>>,
 }
 
 impl Writer {
@@ -164,9 +167,6 @@ impl Writer {
         }
         self.start_checkpoint();
         let result = self.finish_checkpoint();
-        for waiter in self.waiters.drain(..) {
-            let _ = waiter.send(result.clone());
-        }
         self.shared.syncer.close();
         let _ = reply.send(result);
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use millstream_log::files::{FileHandle, Files};
 
@@ -69,6 +70,10 @@ pub struct Faults {
     pub write: Option<String>,
     /// So many syncs of files with this in their path fail.
     pub sync: Option<(String, usize)>,
+    /// Syncs of files with this in their path take so long.
+    pub slow: Option<(String, Duration)>,
+    /// Syncs of files with this in their path panic.
+    pub panic: Option<String>,
     /// Renames, removals and syncs of folders with this in their path: so many succeed, and so many after that fail.
     pub names: Option<(String, usize, usize)>,
 }
@@ -351,6 +356,10 @@ impl Files for Memory {
         }
     }
 
+    fn modified_ms(&self, _path: &Path) -> io::Result<i64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.changing_names(from)?;
         disk.find(from)?;
@@ -395,13 +404,19 @@ impl Handle {
         what.is_some_and(|what| self.path.to_str().unwrap().contains(what))
     }
 
-    /// Does `change` to what is seen, and notes it as not synced.
+    /// As [`Handle::grow`], where sectors are written.
     fn change(&self, end: usize, change: Change) -> io::Result<()> {
+        let faults = self.memory.alive()?.faults.clone();
+        match self.concerned(faults.write.as_deref()) {
+            true => Err(io::Error::other("bad sector")),
+            false => self.grow(end, change),
+        }
+    }
+
+    /// Does `change` to what is seen, and notes it as not synced.
+    fn grow(&self, end: usize, change: Change) -> io::Result<()> {
         let mut disk = self.memory.changing()?;
         let faults = disk.faults.clone();
-        if self.concerned(faults.write.as_deref()) {
-            return Err(io::Error::other("bad sector"));
-        }
         let full = self.concerned(faults.full.as_deref());
         let Node::File { seen, changes, .. } = &mut disk.nodes[self.node] else { unreachable!() };
         if full && end > seen.len() {
@@ -444,10 +459,17 @@ impl FileHandle for Handle {
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
-        self.set_length(length)
+        self.grow(length as usize, Change::Length(length as usize))
     }
 
     fn sync(&self) -> io::Result<()> {
+        let faults = self.memory.alive()?.faults.clone();
+        assert!(!self.concerned(faults.panic.as_deref()), "a test wants it so");
+        if let Some((what, time)) = &faults.slow
+            && self.concerned(Some(what))
+        {
+            std::thread::sleep(*time);
+        }
         let mut disk = self.memory.changing()?;
         disk.syncs += 1;
         let fails = match &mut disk.faults.sync {
