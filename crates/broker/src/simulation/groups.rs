@@ -182,9 +182,10 @@ impl Member {
             ..JoinGroupRequest::default()
         };
         let (judge, instance, claims) = (self.judge.clone(), self.instance.clone(), self.id.is_empty());
-        let claim = Rc::new(Cell::new(0));
-        let mine = claim.clone();
+        let (claim, generation) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let (mine, at) = (claim.clone(), generation.clone());
         let taken = move || {
+            at.set(judge.borrow().generation);
             if let Some(instance) = instance.filter(|_| claims) {
                 let mut judge = judge.borrow_mut();
                 let count = judge.claims.entry(instance).or_default();
@@ -204,8 +205,8 @@ impl Member {
                 answer.generation_id,
                 judge.generation
             );
-            // Where there was no new generation, the group stays as it is but for the member's id.
-            let stays = judge.generation == answer.generation_id;
+            // Where no new generation was told since it was taken up, the group stays as it is but for the member's id.
+            let stays = generation.get() == answer.generation_id;
             judge.generation = answer.generation_id;
             if let Some(instance) = instance {
                 let before = judge.holders.insert(instance.clone(), answer.member_id.clone());

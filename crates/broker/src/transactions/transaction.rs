@@ -258,7 +258,8 @@ impl Transaction {
         if producer_id != now.id && !repeated_rotation {
             return Err(ErrorCode::InvalidProducerIdMapping);
         }
-        let repeated = repeated_rotation || (bumps && is_complete && epoch.checked_add(1) == Some(now.epoch));
+        // Not every producer of the epoch before: another one may have taken the id over, whose epoch is not to be told to this one.
+        let repeated = repeated_rotation || (bumps && is_complete && epoch != NONE_EPOCH && epoch == now.last_epoch);
         if epoch != now.epoch && !repeated {
             return Err(ErrorCode::ProducerFenced);
         }
