@@ -96,6 +96,9 @@ impl Files for Disk {
         let inner = self.memory.open(path, create)?;
         Ok(Arc::new(Handle { inner, gate: self.gate.clone() }))
     }
+    fn modified_ms(&self, path: &Path) -> io::Result<i64> {
+        self.memory.modified_ms(path)
+    }
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.memory.create_dir_all(path)
     }
