@@ -102,12 +102,12 @@ async fn quotas_are_set_told_and_kept_over_a_restart() {
         entry(&[("ip", Some("10.0.0.1"))], &[("connection_creation_rate", Some(7.0))]),
         entry(&[("user", Some("u"))], &[("nope", Some(1.0))]),
         entry(&[("user", Some("twice"))], &[]),
-        entry(&[("user", Some("twice"))], rates),
+        entry(&[("user", Some("twice"))], &[]),
         entry(&[("ip", Some("10.0.0.1")), ("user", None)], &[]),
     ];
     let (ok, wrong) = (ErrorCode::None, ErrorCode::InvalidRequest);
-    // Named twice, answered once.
-    let codes = [ok, ok, ok, wrong, wrong, wrong];
+    // Named twice, changed twice, answered once.
+    let codes = [ok, ok, ok, wrong, ok, wrong];
     assert_eq!(alter(&mut c, entries.clone(), true).await, codes);
     assert_eq!(describe(&mut c, &[], false).await, Ok(vec![]), "it was only asked whether");
     assert_eq!(alter(&mut c, entries, false).await, codes);

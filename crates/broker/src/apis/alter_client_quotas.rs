@@ -6,7 +6,7 @@ use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::alter_client_quotas::{AlteredEntryData, EntityData, EntryData};
 use millstream_protocol::messages::{AlterClientQuotasRequest, AlterClientQuotasResponse};
 
-use super::{Access, Api, Context, once, words};
+use super::{Access, Api, Context, words};
 use crate::BrokerError;
 use crate::quotas::{Change, Entity, Quota};
 use crate::security::acl::{Operation, Resource};
@@ -31,18 +31,21 @@ impl Api for AlterClientQuotas {
 
     async fn handle(context: Context, request: AlterClientQuotasRequest) -> AlterClientQuotasResponse {
         let mut changes = Vec::new();
-        let mut entries = Vec::new();
-        for (entry, is_repeated) in once(request.entries, |entry| named(&entry.entity)) {
-            let names = entry.entity.clone();
+        let mut entries: Vec<AlteredEntryData> = Vec::new();
+        let mut answered = BTreeSet::new();
+        for entry in request.entries {
+            let (key, names) = (named(&entry.entity), entry.entity.clone());
             let refusal = match change(entry) {
-                Ok((entity, _)) if is_repeated => Some(duplicate(&entity)),
                 Ok(change) => {
                     changes.push(change);
                     None
                 }
                 Err(error) => Some(error),
             };
-            entries.push(result(names, refusal.as_ref()));
+            // Who stands there twice is changed twice, and answered once, as by Kafka.
+            if answered.insert(key) {
+                entries.push(result(names, refusal.as_ref()));
+            }
         }
         if !request.validate_only
             && !changes.is_empty()
@@ -67,10 +70,6 @@ fn result(entity: Vec<EntityData>, error: Option<&BrokerError>) -> AlteredEntryD
 /// An entity's parts in one order, whatever order they came in.
 fn named(entity: &[EntityData]) -> BTreeSet<(String, Option<String>)> {
     entity.iter().map(|one| (one.entity_type.clone(), one.entity_name.clone())).collect()
-}
-
-fn duplicate(entity: &Entity) -> BrokerError {
-    BrokerError::InvalidRequest(format!("{} stands more than once in the request", entity.to_key()))
 }
 
 fn change(entry: EntryData) -> Result<Change, BrokerError> {

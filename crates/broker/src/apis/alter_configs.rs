@@ -50,6 +50,9 @@ async fn replace(context: &Context, asked: AlterConfigsResource, validate_only: 
                 config.name
             )));
         };
+        if configs.contains_key(&config.name) {
+            return Err(named_twice(&config.name));
+        }
         configs.insert(config.name, value);
     }
     change_settings(context, asked.resource_type, &asked.resource_name, validate_only, move |_, _| Ok(configs)).await

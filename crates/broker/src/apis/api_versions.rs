@@ -1,9 +1,9 @@
 //! ApiVersions: exactly what works. Produce 0 to 2 are listed and refused, as Kafka 4 does: an older librdkafka that does not see them
 //! silently stops compressing.
 
-use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::api_versions::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use millstream_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use millstream_protocol::{ApiKey, ErrorCode};
 
 use super::{Access, Api, Context, TABLE};
 use crate::features::{EPOCH, FEATURES};
@@ -45,10 +45,11 @@ fn is_word(text: &str) -> bool {
 /// Older clients cannot read a feature whose lowest level is 0.
 const LEVEL_0_SINCE: i16 = 4;
 
-/// The list, also for a client whose own version is not known here: that one is answered in version 0 with an error and the list.
+/// The list; of it only this API for a client whose own version is not known here: that one is answered in version 0 with an error.
 pub(crate) fn response(error_code: ErrorCode, version: i16) -> ApiVersionsResponse {
     let api_keys = TABLE
         .iter()
+        .filter(|entry| error_code.is_ok() || entry.key == ApiKey::ApiVersions)
         .map(|entry| ApiVersion {
             api_key: entry.key.code(),
             min_version: entry.advertised_since,

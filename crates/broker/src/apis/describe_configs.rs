@@ -11,6 +11,7 @@ use super::{Access, Api, Context};
 use crate::BrokerError;
 use crate::configs::{Kind, broker, group, topic::Source};
 use crate::security::acl::{Operation, Resource};
+use crate::topics::name;
 
 /// Kinds of things that have configurations.
 pub(super) const TOPIC: i8 = 2;
@@ -65,7 +66,8 @@ fn result(
     synonyms: bool,
     documentation: bool,
 ) -> DescribeConfigsResult {
-    if let Some(names) = &asked.configuration_keys {
+    // To ask for none is to ask for all.
+    if let Some(names) = asked.configuration_keys.as_ref().filter(|names| !names.is_empty()) {
         configs.retain(|config| names.contains(&config.name));
     }
     for config in &mut configs {
@@ -89,7 +91,13 @@ type Described = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>
 
 fn topic(context: &Context, name: &str) -> Described {
     let found = context.topic(Operation::DescribeConfigs, name, Uuid::nil(), false);
-    let topic = found.map_err(|code| (code, BrokerError::no_topic(code, name).to_string()))?;
+    let topic = found.map_err(|code| {
+        let error = match (code, name::check_from_client(name)) {
+            (ErrorCode::UnknownTopicOrPartition, Err(illegal)) => illegal,
+            _ => BrokerError::no_topic(code, name),
+        };
+        (error.code(), error.to_string())
+    })?;
     let all = topic.config.sources().map(|(key, value, source)| {
         let layers = topic.config.layers(key).into_iter();
         let layers = layers.map(|layer| (layer.name, layer.value.to_string(), layer.source)).collect();

@@ -5,7 +5,7 @@ use millstream_protocol::messages::describe_groups::{DescribedGroup, DescribedGr
 use millstream_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 
 use super::{Access, Api, Context, operations};
-use crate::groups::coordinator::{GroupDescription, GroupKind, named};
+use crate::groups::coordinator::{GroupDescription, GroupKind};
 use crate::security::acl::{Operation, Resource};
 
 /// From here on a group that is not there is an error (KIP-1043); before, it is one that is dead.
@@ -27,9 +27,6 @@ impl Api for DescribeGroups {
                 group_id,
                 ..DescribedGroup::default()
             },
-            _ if named(&group_id).is_err() => {
-                DescribedGroup { error_code: ErrorCode::InvalidGroupId, group_id, ..DescribedGroup::default() }
-            }
             Some(group) => DescribedGroup {
                 authorized_operations: operations(&group_id),
                 group_id,

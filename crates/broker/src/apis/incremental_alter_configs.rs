@@ -87,6 +87,9 @@ pub(super) async fn change_settings(
             let topic = context.topic(Operation::AlterConfigs, name, Uuid::nil(), false).map_err(|code| {
                 // A name that cannot be is told apart from one that is not there.
                 match (code, name::check_from_client(name)) {
+                    (ErrorCode::UnknownTopicOrPartition, Err(_)) if name.is_empty() => {
+                        BrokerError::InvalidRequest("a topic has a name".to_string())
+                    }
                     (ErrorCode::UnknownTopicOrPartition, Err(illegal)) => illegal,
                     _ => refused(code),
                 }

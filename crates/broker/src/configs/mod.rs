@@ -85,7 +85,12 @@ impl Kind {
             Kind::Exactly(word) => Err(format!("must be {word}")),
             Kind::List(_) if value.is_empty() => Ok(String::new()),
             Kind::List(words) => {
-                let given: Vec<&str> = value.split(',').map(str::trim).collect();
+                let mut given: Vec<&str> = Vec::new();
+                for word in value.split(',').map(str::trim) {
+                    if !given.contains(&word) {
+                        given.push(word);
+                    }
+                }
                 match given.iter().find(|word| !words.is_empty() && !words.contains(word)) {
                     Some(word) => Err(format!("{word:?} is not one of {}", words.join(", "))),
                     None => Ok(given.join(",")),
@@ -140,6 +145,7 @@ mod tests {
         assert_eq!(Kind::Long(0).check(" 7000 ").as_deref(), Ok("7000"));
         assert_eq!(Kind::Boolean.check("TRUE").as_deref(), Ok("true"));
         assert_eq!(Kind::List(&["delete", "compact"]).check("delete , compact").as_deref(), Ok("delete,compact"));
+        assert_eq!(Kind::List(&["delete", "compact"]).check("delete,delete").as_deref(), Ok("delete"));
         assert_eq!(Kind::List(&["delete", "compact"]).check("").as_deref(), Ok(""), "neither");
     }
 

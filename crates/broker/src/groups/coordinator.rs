@@ -538,7 +538,7 @@ impl Coordinator {
         self.with_group(&mut inner, group_id, |group, now_ms, _| {
             group.check_transactional_commit(now_ms, &by.member_id, by.instance_id.as_deref(), by.generation)
         })
-        .unwrap_or(Err(GroupError::IllegalGeneration))
+        .unwrap_or(if by.generation < 0 { Ok(()) } else { Err(GroupError::UnknownMemberId) })
     }
 
     /// Records of groups as part of an append that has others; [`Coordinator::part_landed`] has to follow.
@@ -597,7 +597,8 @@ impl Coordinator {
     /// All groups, by name.
     pub fn list(&self) -> Vec<GroupDescription> {
         let inner = self.inner.lock();
-        let mut all: Vec<GroupDescription> = inner.groups.values().map(|held| describe(held, false)).collect();
+        let named = inner.groups.iter().filter(|(id, _)| named(id).is_ok());
+        let mut all: Vec<GroupDescription> = named.map(|(_, held)| describe(held, false)).collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
     }
@@ -611,7 +612,6 @@ impl Coordinator {
 
     /// Removes a group and its offsets. Durable when it resolves.
     pub async fn delete(self: &Arc<Self>, group_id: &str) -> Result<(), CommitError> {
-        named(group_id)?;
         let deadline = tokio::time::Instant::now() + SETTLE_MAX;
         let written = loop {
             let landed = self.landed.notified();

@@ -8,8 +8,8 @@ use millstream_client::{ClientError, Connection, ConnectionOptions};
 use millstream_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use millstream_protocol::messages::metadata::MetadataRequestTopic;
 use millstream_protocol::messages::{
-    ApiVersionsRequest, DescribeGroupsRequest, DescribeTransactionsRequest, FindCoordinatorRequest, ListOffsetsRequest,
-    Message, MetadataRequest, Request,
+    ApiVersionsRequest, DescribeGroupsRequest, DescribeTransactionsRequest, FindCoordinatorRequest,
+    InitProducerIdRequest, ListOffsetsRequest, Message, MetadataRequest, Request,
 };
 use millstream_protocol::{ApiKey, ErrorCode};
 use uuid::Uuid;
@@ -170,6 +170,8 @@ impl Side {
                 FindCoordinatorRequest { key_type, coordinator_keys: vec![names[0].clone()], ..Default::default() };
             self.until(&find, 4, |answer| answer.coordinators.iter().all(|one| one.error_code.is_ok())).await;
         }
+        let init = InitProducerIdRequest { transaction_timeout_ms: 1000, ..Default::default() };
+        self.until(&init, 4, |answer| answer.error_code.is_ok()).await;
         let is_there =
             |code: ErrorCode| !matches!(code, ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress);
         let groups = DescribeGroupsRequest { groups: names.clone(), include_authorized_operations: false };

@@ -69,12 +69,13 @@ impl Coordinator {
         }
         let (written, answer, member_id) = {
             let mut inner = self.inner.lock();
-            self.to_consumer(&mut inner, group_id, beat.epoch)?;
             if beat.member_id.is_empty() && beat.epoch == 0 {
                 beat.member_id = uuid(&mut inner.chance).to_string();
             }
             let member_id = beat.member_id.clone();
             let (now_ms, rules) = (self.now_ms(), self.rules(group_id));
+            beat.check(&rules)?;
+            self.to_consumer(&mut inner, group_id, beat.epoch)?;
             let mut records = Vec::new();
             let answer = inner
                 .groups
