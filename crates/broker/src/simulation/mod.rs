@@ -420,6 +420,7 @@ impl<S: Scenario> World<S> {
         let disk = node.crash(power_cut);
         let seed = self.seed.wrapping_add(self.network.now_ms() as u64);
         let node = self.node.insert(Node::open(disk, &self.time, seed, tidy_by_itself));
+        let _tasks = node.runtime().enter();
         self.scenario.opened(node.broker(), &read(node), before);
     }
 
@@ -464,6 +465,7 @@ impl<S: Scenario> World<S> {
         self.scenario.step(&network, &self.spawner);
         self.pool.run_until_stalled();
         let node = self.node.as_ref().expect("there is always one");
+        let _tasks = node.runtime().enter();
         self.scenario.check(node.broker(), &read(node));
     }
 
@@ -506,6 +508,7 @@ impl<S: Scenario> World<S> {
         self.calm(calm_ms);
         let network = self.network.clone();
         let node = self.node.as_ref().expect("there is always one");
+        let _tasks = node.runtime().enter();
         self.scenario.at_rest(&network, node.broker(), &read(node));
         // Calls hold the network, and it holds them.
         self.network.break_all();

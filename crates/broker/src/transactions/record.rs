@@ -39,6 +39,8 @@ pub(crate) struct Producer {
     pub last_epoch: i16,
     /// The id before this one; -1: none.
     pub previous_id: i64,
+    /// The epoch came with the end of a transaction, and not with a producer that took the id over: that end may be asked for again.
+    pub with_end: bool,
 }
 
 /// An offset that waits for its transaction.

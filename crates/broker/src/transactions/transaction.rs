@@ -94,7 +94,8 @@ pub(crate) enum End {
 
 /// The first event of a transactional id that nobody had.
 pub(crate) fn first(producer_id: i64, timeout_ms: i32, now_ms: i64) -> Event {
-    let producer = Producer { id: producer_id, epoch: 0, last_epoch: NONE_EPOCH, previous_id: NONE_ID };
+    let producer =
+        Producer { id: producer_id, epoch: 0, last_epoch: NONE_EPOCH, previous_id: NONE_ID, with_end: false };
     Event::Initialized { producer, timeout_ms, at_ms: now_ms }
 }
 
@@ -216,8 +217,8 @@ impl Transaction {
     fn next_producer(&self, last_epoch: i16, fresh_id: Option<i64>) -> Producer {
         let now = self.producer;
         match fresh_id.filter(|_| self.needs_producer_id()) {
-            Some(id) => Producer { id, epoch: 0, last_epoch, previous_id: now.id },
-            None => Producer { epoch: self.fencing_epoch(), last_epoch, ..now },
+            Some(id) => Producer { id, epoch: 0, last_epoch, previous_id: now.id, with_end: false },
+            None => Producer { epoch: self.fencing_epoch(), last_epoch, with_end: false, ..now },
         }
     }
 
@@ -259,7 +260,8 @@ impl Transaction {
             return Err(ErrorCode::InvalidProducerIdMapping);
         }
         // Not every producer of the epoch before: another one may have taken the id over, whose epoch is not to be told to this one.
-        let repeated = repeated_rotation || (bumps && is_complete && epoch != NONE_EPOCH && epoch == now.last_epoch);
+        let repeated =
+            repeated_rotation || (bumps && is_complete && now.with_end && epoch.checked_add(1) == Some(now.epoch));
         if epoch != now.epoch && !repeated {
             return Err(ErrorCode::ProducerFenced);
         }
@@ -268,8 +270,10 @@ impl Transaction {
             State::CompleteAbort => !committed,
             State::Empty | State::Ongoing => false,
         };
-        let producer =
-            if bumps { self.next_producer(now.epoch, fresh_id) } else { Producer { last_epoch: NONE_EPOCH, ..now } };
+        let producer = match bumps {
+            true => Producer { with_end: true, ..self.next_producer(now.epoch, fresh_id) },
+            false => Producer { last_epoch: NONE_EPOCH, with_end: false, ..now },
+        };
         let marker_epoch = if bumps { self.fencing_epoch() } else { now.epoch };
         let write = Ok(End::Write { event: Event::Ended { committed, producer, at_ms: now_ms }, marker_epoch });
         match self.state {
@@ -297,7 +301,8 @@ impl Transaction {
 
     /// Aborts and fences the producer.
     pub fn time_out(&self, now_ms: i64) -> Event {
-        let producer = Producer { epoch: self.fencing_epoch(), last_epoch: NONE_EPOCH, ..self.producer };
+        let producer =
+            Producer { epoch: self.fencing_epoch(), last_epoch: NONE_EPOCH, with_end: true, ..self.producer };
         Event::Ended { committed: false, producer, at_ms: now_ms }
     }
 }

@@ -441,7 +441,7 @@ mod tests {
         let log = MemoryLog::new();
         let source = source(&log, &[("subscribepattern", ".*a"), ("startingoffsets", "latest")]);
         assert!(source.start().await.unwrap().is_empty());
-        topic(&log, "__a", 1).await;
+        topic(&log, "__millstream.a", 1).await;
         topic(&log, "xa", 1).await;
         produce(&log, "xa", 0, 0, 5).await;
         let end = source.end(&Position::new()).await.unwrap();
