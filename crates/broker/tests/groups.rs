@@ -401,7 +401,6 @@ async fn a_group_can_be_deleted_the_moment_its_last_session_is_over() {
             member_id: joined.member_id,
             group_instance_id: Some("static".into()),
             assignments: Vec::new(),
-            ..SyncGroupRequest::default()
         };
         assert_eq!(client.call(5, request).await.error_code, ErrorCode::None);
         tokio::time::sleep(std::time::Duration::from_millis(501)).await;

@@ -68,8 +68,11 @@ pub(super) struct Asking<'a, R: Request> {
     pub request: R,
     pub haunts: bool,
     pub taken: Box<dyn FnOnce()>,
-    pub done: Box<dyn FnOnce(&R::Response)>,
+    pub done: Box<Hears<R>>,
 }
+
+/// Hears an answer.
+pub(super) type Hears<R> = dyn FnOnce(&<R as Request>::Response);
 
 impl Network {
     /// `tells`: it keeps a history, which costs as much as all the rest.
@@ -114,10 +117,11 @@ impl Network {
 
     pub async fn sleep(&self, ms: i64) {
         let (wake, woken) = oneshot::channel();
-        let mut inner = self.inner.borrow_mut();
-        let until_ms = inner.now_ms + ms;
-        inner.sleepers.push(Sleeper { until_ms, wake });
-        drop(inner);
+        {
+            let mut inner = self.inner.borrow_mut();
+            let until_ms = inner.now_ms + ms;
+            inner.sleepers.push(Sleeper { until_ms, wake });
+        }
         let _ = woken.await;
     }
 

@@ -74,7 +74,7 @@ async fn cluster(side: &mut Side) {
     ] {
         side.each(step, |version| {
             let is_plain = endpoint_type == 1 || version >= 1;
-            (is_plain && (!fenced || version >= 2)).then(|| DescribeClusterRequest {
+            (is_plain && (!fenced || version >= 2)).then_some(DescribeClusterRequest {
                 include_cluster_authorized_operations: operations,
                 endpoint_type,
                 include_fenced_brokers: fenced,
