@@ -32,7 +32,7 @@ impl Api for AlterClientQuotas {
     async fn handle(context: Context, request: AlterClientQuotasRequest) -> AlterClientQuotasResponse {
         let mut changes = Vec::new();
         let mut entries: Vec<AlteredEntryData> = Vec::new();
-        let mut answered = BTreeSet::new();
+        let mut answered = BTreeMap::new();
         for entry in request.entries {
             let (key, names) = (named(&entry.entity), entry.entity.clone());
             let refusal = match change(entry) {
@@ -42,9 +42,14 @@ impl Api for AlterClientQuotas {
                 }
                 Err(error) => Some(error),
             };
-            // Who stands there twice is changed twice, and answered once, as by Kafka.
-            if answered.insert(key) {
-                entries.push(result(names, refusal.as_ref()));
+            // Who stands there twice is changed twice, and answered once, as by Kafka: by what was refused, if something was.
+            match answered.get(&key) {
+                None => {
+                    answered.insert(key, entries.len());
+                    entries.push(result(names, refusal.as_ref()));
+                }
+                Some(at) if refusal.is_some() => entries[*at] = result(names, refusal.as_ref()),
+                Some(_) => {}
             }
         }
         if !request.validate_only

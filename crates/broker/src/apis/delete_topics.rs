@@ -31,7 +31,7 @@ impl Api for DeleteTopics {
         let mut responses = Vec::new();
         for ((name, id), is_repeated) in once(asked, Clone::clone) {
             responses.push(match is_repeated {
-                true => refused(name, Uuid::nil(), "this topic stands more than once in the request"),
+                true => refused(name, id, "this topic stands more than once in the request"),
                 false => delete(&context, name, id, &mut mutations).await,
             });
         }

@@ -116,7 +116,8 @@ pub(super) async fn change_settings(
                 let certificates = resource == Resource::Broker && take_certificates(&config, &mut after);
                 let after = checked(&config, resource, own, after)?;
                 if certificates {
-                    blocking(|| broker.security.read_certificates()).map_err(BrokerError::InvalidRequest)?;
+                    blocking(|| broker.security.read_certificates(validate_only))
+                        .map_err(BrokerError::InvalidRequest)?;
                 }
                 Ok(after)
             };

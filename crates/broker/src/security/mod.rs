@@ -119,12 +119,12 @@ impl Security {
         Ok(Security { users, backoff, failed_handshakes, authorizer, counts, doors })
     }
 
-    /// Reads the certificates of all listeners again. Blocks.
+    /// Reads the certificates of all listeners again, or only says whether they could be. Blocks.
     ///
     /// # Errors
     /// What is wrong with which file.
-    pub fn read_certificates(&self) -> Result<(), String> {
-        self.doors.values().filter_map(|door| door.tls.as_ref()).try_for_each(|tls| tls.read_again())
+    pub fn read_certificates(&self, validate_only: bool) -> Result<(), String> {
+        self.doors.values().filter_map(|door| door.tls.as_ref()).try_for_each(|tls| tls.read_again(validate_only))
     }
 
     /// The door of a listener; `None`: it is to be secured, and the configuration does not know it.

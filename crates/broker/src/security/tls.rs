@@ -101,14 +101,19 @@ impl Tls {
         Ok(Tls { files, current: Mutex::new(Current { config, seen, looked: Instant::now() }) })
     }
 
-    /// Reads the files now, also if they do not seem to have changed. If they cannot be used, those from before stay. Blocks.
+    /// Reads the files now, also if they do not seem to have changed, and serves them unless it is only asked whether it could. If they cannot be
+    /// used, those from before stay. Blocks.
     ///
     /// # Errors
     /// What is wrong with which file.
-    pub(crate) fn read_again(&self) -> Result<(), String> {
+    pub(crate) fn read_again(&self, validate_only: bool) -> Result<(), String> {
         let seen = stamps(&self.files);
         let config = load(&self.files)?;
-        tracing::info!(file = %self.files.keystore.display(), "certificates were read again");
+        if validate_only {
+            return Ok(());
+        }
+        let file = self.files.keystore.display();
+        tracing::info!(target: "audit", %file, "certificates were read again");
         *self.current.lock() = Current { config, seen, looked: Instant::now() };
         Ok(())
     }

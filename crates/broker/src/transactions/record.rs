@@ -40,6 +40,7 @@ pub(crate) struct Producer {
     /// The id before this one; -1: none.
     pub previous_id: i64,
     /// The epoch came with the end of a transaction, and not with a producer that took the id over: that end may be asked for again.
+    #[serde(default)]
     pub with_end: bool,
 }
 

@@ -254,8 +254,12 @@ impl Transaction {
         }
         let now = self.producer;
         let is_complete = matches!(self.state, State::CompleteCommit | State::CompleteAbort);
-        let repeated_rotation =
-            bumps && is_complete && producer_id == now.previous_id && epoch >= EPOCH_LAST && now.epoch == 0;
+        let repeated_rotation = bumps
+            && now.with_end
+            && is_complete
+            && producer_id == now.previous_id
+            && epoch >= EPOCH_LAST
+            && now.epoch == 0;
         if producer_id != now.id && !repeated_rotation {
             return Err(ErrorCode::InvalidProducerIdMapping);
         }
