@@ -4,6 +4,7 @@ topics with exactly-once sources, killed in its middle. What goes into a file co
 import json
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -64,7 +65,13 @@ class Worker:
 
     def stop(self):
         self.process.terminate()
-        assert self.process.wait(60) in (0, 143), self.said()
+        try:
+            ended = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGQUIT)  # its threads, into its log
+            time.sleep(2)
+            raise AssertionError(f"the worker does not end: {self.log.read_text()[-40000:]}") from None
+        assert ended in (0, 143), self.said()
 
 
 def lines(work, first, last):

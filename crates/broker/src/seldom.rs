@@ -8,6 +8,14 @@ const PERIOD_MS: i64 = 60_000;
 /// Most different lines of a period.
 const LINES_MAX: usize = 1_000;
 
+/// How much of a name from outside the log has, in characters: the longest that a topic can have.
+const NAME_CHARS_MAX: usize = 249;
+
+/// A name from outside as the log has it. Names of things that are not there can be of any length.
+pub(crate) fn cut(name: &str) -> String {
+    name.chars().take(NAME_CHARS_MAX).collect()
+}
+
 /// Decides, without a clock, which line is told. `K` is what makes two lines the same.
 #[derive(Debug)]
 pub(crate) struct Seldom<K> {

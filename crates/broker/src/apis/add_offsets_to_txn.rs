@@ -3,7 +3,8 @@
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
-use super::{Access, Api, Context};
+use super::{Access, Api, Context, group_code};
+use crate::groups::coordinator::named;
 use crate::security::acl::{Operation, Resource};
 
 /// PRODUCER_FENCED is understood.
@@ -25,12 +26,12 @@ impl Api for AddOffsetsToTxn {
 
     async fn handle(context: Context, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
         let producer = (request.producer_id, request.producer_epoch);
-        let added = match request.group_id.is_empty() {
-            true => Err(ErrorCode::InvalidGroupId),
-            false if !context.may(Operation::Read, Resource::group(&request.group_id)) => {
+        let added = match named(&request.group_id) {
+            Err(error) => Err(group_code(error)),
+            Ok(()) if !context.may(Operation::Read, Resource::group(&request.group_id)) => {
                 Err(ErrorCode::GroupAuthorizationFailed)
             }
-            false => {
+            Ok(()) => {
                 let groups = vec![request.group_id];
                 context.broker.transactions.add(&request.transactional_id, producer, Vec::new(), groups).await
             }

@@ -1,5 +1,7 @@
 //! DescribeConfigs: what holds for a topic, a group or the broker, where it comes from, and what it means.
 
+use std::sync::Arc;
+
 use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::describe_configs::{
     DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
@@ -11,7 +13,7 @@ use super::{Access, Api, Context};
 use crate::BrokerError;
 use crate::configs::{Kind, broker, group, topic::Source};
 use crate::security::acl::{Operation, Resource};
-use crate::topics::name;
+use crate::topics::{Topic, name};
 
 /// Kinds of things that have configurations.
 pub(super) const TOPIC: i8 = 2;
@@ -89,15 +91,17 @@ fn result(
 
 type Described = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>;
 
+/// The topic whose configuration is asked for or changed. A name that cannot be is told apart from one that is not there.
+pub(super) fn configured_topic(context: &Context, operation: Operation, name: &str) -> Result<Arc<Topic>, BrokerError> {
+    context.topic(operation, name, Uuid::nil(), false).map_err(|code| match (code, name::check_from_client(name)) {
+        (ErrorCode::UnknownTopicOrPartition, Err(illegal)) => illegal,
+        _ => BrokerError::no_topic(code, name),
+    })
+}
+
 fn topic(context: &Context, name: &str) -> Described {
-    let found = context.topic(Operation::DescribeConfigs, name, Uuid::nil(), false);
-    let topic = found.map_err(|code| {
-        let error = match (code, name::check_from_client(name)) {
-            (ErrorCode::UnknownTopicOrPartition, Err(illegal)) => illegal,
-            _ => BrokerError::no_topic(code, name),
-        };
-        (error.code(), error.to_string())
-    })?;
+    let found = configured_topic(context, Operation::DescribeConfigs, name);
+    let topic = found.map_err(|error| (error.code(), error.to_string()))?;
     let all = topic.config.sources().map(|(key, value, source)| {
         let layers = topic.config.layers(key).into_iter();
         let layers = layers.map(|layer| (layer.name, layer.value.to_string(), layer.source)).collect();

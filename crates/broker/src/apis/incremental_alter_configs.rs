@@ -2,19 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use millstream_protocol::ErrorCode;
 use millstream_protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
 };
 use millstream_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
-use uuid::Uuid;
 
-use super::describe_configs::{BROKER, GROUP, TOPIC};
+use super::describe_configs::{BROKER, GROUP, TOPIC, configured_topic};
 use super::{Access, Api, Context, repeated, words};
 use crate::configs::{Kind, Settings, broker, group, topic};
 use crate::runtime::blocking;
 use crate::security::acl::{self, Operation};
-use crate::{BrokerConfig, BrokerError, topics::name};
+use crate::topics::check_configs;
+use crate::{BrokerConfig, BrokerError};
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -83,20 +82,15 @@ pub(super) async fn change_settings(
     let (topics, config) = (&context.broker.topics, context.broker.config.clone());
     match resource_type {
         TOPIC => {
-            let refused = |code| BrokerError::no_topic(code, name);
-            let topic = context.topic(Operation::AlterConfigs, name, Uuid::nil(), false).map_err(|code| {
-                // A name that cannot be is told apart from one that is not there.
-                match (code, name::check_from_client(name)) {
-                    (ErrorCode::UnknownTopicOrPartition, Err(_)) if name.is_empty() => {
-                        BrokerError::InvalidRequest("a topic has a name".to_string())
-                    }
-                    (ErrorCode::UnknownTopicOrPartition, Err(illegal)) => illegal,
-                    _ => refused(code),
+            let topic = configured_topic(context, Operation::AlterConfigs, name).map_err(|error| match error {
+                BrokerError::InvalidTopic { .. } if name.is_empty() => {
+                    BrokerError::InvalidRequest("a topic has a name".to_string())
                 }
+                error => error,
             })?;
-            let change = move |own: &Settings| checked(&config, Resource::Topic, own, change(Resource::Topic, own)?);
+            let change = move |own: &Settings| change(Resource::Topic, own);
             match validate_only {
-                true => change(&topic.overrides).map(|_| ()),
+                true => check_configs(&change(&topic.overrides)?).map(|_| ()),
                 false => topics.set_configs(name, change).await,
             }
         }
@@ -114,7 +108,7 @@ pub(super) async fn change_settings(
             let change = move |own: &Settings| -> Result<Settings, BrokerError> {
                 let mut after = change(resource, own)?;
                 let certificates = resource == Resource::Broker && take_certificates(&config, &mut after);
-                let after = checked(&config, resource, own, after)?;
+                let after = kept(own, after, of_broker)?;
                 if certificates {
                     blocking(|| broker.security.read_certificates(validate_only))
                         .map_err(BrokerError::InvalidRequest)?;
@@ -130,7 +124,11 @@ pub(super) async fn change_settings(
             if !name.is_empty() && !context.may(Operation::AlterConfigs, acl::Resource::group(name)) {
                 return Err(BrokerError::GroupDenied(name.to_string()));
             }
-            let change = move |own: &Settings| checked(&config, Resource::Group, own, change(Resource::Group, own)?);
+            let change = move |own: &Settings| {
+                kept(own, change(Resource::Group, own)?, |name, value| {
+                    group::check(&config, name, value).map_err(BrokerError::InvalidConfig)
+                })
+            };
             context.broker.groups.configs().change(name, validate_only, change).await
         }
         other => Err(BrokerError::InvalidRequest(format!("resources of kind {other} have no configuration here"))),
@@ -148,33 +146,28 @@ fn take_certificates(config: &BrokerConfig, after: &mut Settings) -> bool {
     after.len() < before
 }
 
-/// Settings as they are kept: what changes is held against the tables. A broker's refusals are those of an invalid request, as Kafka has it.
-fn checked(
-    config: &BrokerConfig,
-    resource: Resource,
+/// Settings as they are kept: what changes is held against a table by `check`.
+fn kept(
     own: &Settings,
     mut after: Settings,
+    check: impl Fn(&str, &str) -> Result<String, BrokerError>,
 ) -> Result<Settings, BrokerError> {
-    let of_broker = |name: &str, value: &str| {
-        let (found, kept) = broker::check(name, value).map_err(BrokerError::InvalidRequest)?;
-        match found.is_dynamic() {
-            true => Ok(kept),
-            false => Err(BrokerError::InvalidRequest(format!(
-                "{name} is read when the broker starts; it cannot be changed while it runs"
-            ))),
-        }
-    };
-    let of_group = |name: &str, value: &str| group::check(config, name, value).map_err(BrokerError::InvalidConfig);
-    let check: &dyn Fn(&str, &str) -> Result<String, BrokerError> = match resource {
-        // A topic's own go together or not at all.
-        Resource::Topic => return topic::check_all(&after).map_err(BrokerError::InvalidConfig),
-        Resource::Group => &of_group,
-        Resource::Broker | Resource::AllBrokers => &of_broker,
-    };
     for (name, value) in after.iter_mut().filter(|(name, value)| own.get(*name) != Some(*value)) {
         *value = check(name, value)?;
     }
     Ok(after)
+}
+
+/// A value of the broker as it is kept, if it may change now. Refusals are those of an invalid request, as Kafka has it.
+fn of_broker(name: &str, value: &str) -> Result<String, BrokerError> {
+    let (found, kept) = broker::check(name, value).map_err(BrokerError::InvalidRequest)?;
+    match found.is_dynamic() {
+        true => Ok(kept),
+        false => {
+            let why = format!("{name} is read when the broker starts; it cannot be changed while it runs");
+            Err(BrokerError::InvalidRequest(why))
+        }
+    }
 }
 
 /// Kind and default of a name, or why there is none.

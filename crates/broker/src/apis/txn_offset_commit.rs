@@ -8,7 +8,7 @@ use millstream_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitRespo
 use uuid::Uuid;
 
 use super::{Access, Api, Context, group_code};
-use crate::groups::coordinator::Committer;
+use crate::groups::coordinator::{Committer, named};
 use crate::groups::exchange::GroupError;
 use crate::security::acl::{Operation, Resource};
 use crate::transactions::PendingOffset;
@@ -75,9 +75,9 @@ impl Api for TxnOffsetCommit {
         let producer = (request.producer_id, request.producer_epoch);
         let group = (request.group_id.as_str(), &by);
         let transactions = &context.broker.transactions;
-        let result = match request.group_id.is_empty() {
-            true => Err(ErrorCode::InvalidGroupId.into()),
-            false => transactions.commit_offsets(&request.transactional_id, producer, joining, group, offsets).await,
+        let result = match named(&request.group_id) {
+            Err(error) => Err(OffsetsRefused::Group(error)),
+            Ok(()) => transactions.commit_offsets(&request.transactional_id, producer, joining, group, offsets).await,
         };
         if let Err(refused) = result {
             let code = refusal_code(refused);

@@ -14,15 +14,13 @@ use uuid::Uuid;
 
 use super::Principal;
 use super::acl::{ANY, Acl, Filter, Kind, Operation, Pattern, Permission, Resource};
-use crate::seldom::Seldom;
+use crate::seldom::{Seldom, cut};
 use crate::topics::Topics;
 use crate::{BrokerConfig, BrokerError};
 
 const ACL_KEY: &str = "security/acl/";
 /// Most rules.
 const ACLS_MAX: usize = 100_000;
-/// How much of a name the log has: the longest that a topic can have.
-const NAME_CHARS_MAX: usize = 249;
 
 type ByName = HashMap<Kind, HashMap<String, Vec<Arc<Acl>>>>;
 
@@ -131,8 +129,7 @@ impl Authorizer {
 
     /// Tells the log, under the target `audit`, that somebody was refused something: of a client that asks again and again once in a while.
     pub fn denied(&self, now_ms: i64, who: &Principal, host: IpAddr, operation: Operation, resource: Resource<'_>) {
-        // Names of things that are not there can be of any length.
-        let name: String = resource.name.chars().take(NAME_CHARS_MAX).collect();
+        let name = cut(resource.name);
         let line = (who.clone(), operation, resource.kind, name.clone());
         let due = self.denials.lock().due(now_ms, line);
         if let Some(left_out) = due {

@@ -500,7 +500,8 @@ impl Catalog for Topics {
     }
 }
 
-fn check_configs(configs: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, BrokerError> {
+/// A topic's own settings as they are kept, if it may have them.
+pub(crate) fn check_configs(configs: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, BrokerError> {
     configs::topic::check_all(configs).map_err(BrokerError::InvalidConfig)
 }
 

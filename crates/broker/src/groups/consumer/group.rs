@@ -63,36 +63,35 @@ pub struct Beat {
 impl Beat {
     /// Whether it can be what it says to be, whatever group it is for.
     pub(crate) fn check(&self, rules: &Rules) -> Result<(), Refused> {
-        let beat = self;
         let wrong = |words: &str| refuse(GroupError::InvalidRequest, words);
-        if beat.member_id.is_empty() {
+        if self.member_id.is_empty() {
             return wrong("MemberId can't be empty.");
         }
-        if beat.instance_id.as_deref() == Some("") {
+        if self.instance_id.as_deref() == Some("") {
             return wrong("InstanceId can't be empty.");
         }
-        if beat.rack_id.as_deref() == Some("") {
+        if self.rack_id.as_deref() == Some("") {
             return wrong("RackId can't be empty.");
         }
-        match beat.epoch {
-            JOIN_EPOCH if beat.rebalance_timeout_ms < 0 => {
+        match self.epoch {
+            JOIN_EPOCH if self.rebalance_timeout_ms < 0 => {
                 return wrong("RebalanceTimeoutMs must be provided in first request.");
             }
-            JOIN_EPOCH if beat.owned.as_ref().is_none_or(|owned| !owned.is_empty()) => {
+            JOIN_EPOCH if self.owned.as_ref().is_none_or(|owned| !owned.is_empty()) => {
                 return wrong("TopicPartitions must be empty when (re-)joining.");
             }
-            JOIN_EPOCH if beat.names.is_none() && beat.regex.as_deref().unwrap_or_default().is_empty() => {
+            JOIN_EPOCH if self.names.is_none() && self.regex.as_deref().unwrap_or_default().is_empty() => {
                 return wrong(
                     "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.",
                 );
             }
-            LEAVE_STATIC_EPOCH if beat.instance_id.is_none() => {
+            LEAVE_STATIC_EPOCH if self.instance_id.is_none() => {
                 return wrong("InstanceId must be provided when a static member leaves for a while.");
             }
             epoch if epoch < LEAVE_STATIC_EPOCH => return wrong("MemberEpoch is invalid."),
             _ => {}
         }
-        match beat.assignor.as_deref() {
+        match self.assignor.as_deref() {
             Some(name) if !rules.assignors.iter().any(|assignor| assignor.name() == name) => {
                 let names: Vec<&str> = rules.assignors.iter().map(|assignor| assignor.name()).collect();
                 let words =

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Coordinator, GroupKind, Held, Inner, LOGGED_NAME_MAX, TEXT_BYTES_MAX, named, uuid};
+use super::{Coordinator, GroupKind, Held, Inner, TEXT_BYTES_MAX, named, uuid};
 use crate::groups::consumer::group::{Beat, Beaten, ConsumerGroup, LEAVE_EPOCH, MemberRecord, Refused, Rules};
 use crate::groups::consumer::{Catalog, Parts};
 use crate::groups::exchange::GroupError;
 use crate::groups::group::Group;
 use crate::groups::record::Entry;
+use crate::seldom::cut;
 
 /// A member as administrators see it.
 #[derive(Debug, Clone)]
@@ -182,7 +183,7 @@ impl Coordinator {
     /// Tells the log, of a group once in a while, that somebody came by the protocol that its members do not speak: the client's own words for
     /// it name no remedy.
     pub(super) fn tell_of_protocol(&self, group_id: &str, came_by: GroupKind) {
-        let group: String = group_id.chars().take(LOGGED_NAME_MAX).collect();
+        let group = cut(group_id);
         let due = self.other_protocol.lock().due(self.now_ms(), group.clone());
         if let Some(left_out) = due {
             tracing::warn!(group = group.as_str(), left_out, "{}", remedy(came_by));
