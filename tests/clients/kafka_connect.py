@@ -26,6 +26,8 @@ if not shutil.which("java"):
 HERE = pathlib.Path(__file__).resolve().parent
 KAFKA = HERE.parent / "peers" / "kafka" / "kafka"
 BOOTSTRAP = sys.argv[1]
+# Connect's own limits: a minute for requests under way in its REST server, then 23 seconds for its herder.
+STOP_SECONDS = 120
 WORKER = {
     "bootstrap.servers": BOOTSTRAP,
     "key.converter": "org.apache.kafka.connect.storage.StringConverter",
@@ -66,7 +68,7 @@ class Worker:
     def stop(self):
         self.process.terminate()
         try:
-            ended = self.process.wait(60)
+            ended = self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGQUIT)  # its threads, into its log
             time.sleep(2)

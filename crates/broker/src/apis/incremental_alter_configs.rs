@@ -261,7 +261,7 @@ mod tests {
         let (mut same, mut other) = (settings("/etc/broker.pem"), settings("/etc/other.pem"));
         assert!(take_certificates(&config, &mut same) && same.is_empty());
         assert!(!take_certificates(&config, &mut other));
-        assert!(checked(&config, Resource::Broker, &Settings::new(), other).is_err(), "the file is named at the start");
+        assert!(kept(&Settings::new(), other, of_broker).is_err(), "the file is named at the start");
     }
 
     #[test]
