@@ -124,11 +124,17 @@ impl Producers {
         let same = |batch: &&Appended| {
             batch.first_sequence == header.base_sequence && batch.last_sequence == header.last_sequence()
         };
-        if let Some(batch) = entry.batches.iter().find(same) {
-            return Ok(Verdict::Duplicate { first_offset: batch.first_offset, last_offset: batch.last_offset });
-        }
         // Numbers wrap from i32::MAX to 0. Without a batch of this epoch the first sequence is 0.
         let expected = entry.batches.last().map_or(0, |last| last.last_sequence.wrapping_add(1) & i32::MAX);
+        if let Some(batch) = entry.batches.iter().find(same) {
+            // A client ends a transaction when its batches are answered or given up, so this is no batch of the transaction that ended: librdkafka
+            // gives the number of a batch that it gave up to the next one. Kafka calls that a duplicate, and the new record is lost.
+            let ended = entry.transaction.is_none_or(|first| batch.first_offset < first);
+            if header.is_transactional() && ended {
+                return Err(out_of_order(expected));
+            }
+            return Ok(Verdict::Duplicate { first_offset: batch.first_offset, last_offset: batch.last_offset });
+        }
         if header.base_sequence == expected { Ok(Verdict::Append) } else { Err(out_of_order(expected)) }
     }
 
@@ -426,6 +432,24 @@ mod tests {
         let fenced = append(&mut producers, transactional(1, 0, 2), 14).unwrap_err();
         assert!(matches!(fenced, LogError::InvalidProducerEpoch { current: 1, .. }), "{fenced}");
         assert_eq!(append(&mut producers, transactional(1, 1, 0), 14).unwrap(), Verdict::Append);
+    }
+
+    #[test]
+    fn a_number_of_an_ended_transaction_is_no_duplicate_in_the_next() {
+        for committed in [false, true] {
+            let mut producers = Producers::default();
+            append(&mut producers, transactional(1, 0, 0), 10).unwrap();
+            let again = append(&mut producers, transactional(1, 0, 0), 11).unwrap();
+            assert_eq!(again, Verdict::Duplicate { first_offset: 10, last_offset: 10 }, "it is open");
+            producers.note(&control(1, 0), Some(EndMarker { committed, ..abort(1) }), 11, 1);
+            let refused = |producers: &mut Producers| match append(producers, transactional(1, 0, 0), 12) {
+                Err(LogError::OutOfOrderSequence { expected, found: 0, .. }) => expected,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(refused(&mut producers), 1, "none is open");
+            assert_eq!(append(&mut producers, transactional(1, 0, 1), 12).unwrap(), Verdict::Append);
+            assert_eq!(refused(&mut producers), 2, "the next one is open");
+        }
     }
 
     #[test]
