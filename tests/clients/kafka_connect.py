@@ -72,7 +72,11 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGQUIT)  # its threads, into its log
             time.sleep(2)
-            raise AssertionError(f"the worker does not end: {self.log.read_text()[-40000:]}") from None
+            self.process.kill()
+            log = self.log.read_text()
+            threads = log[log.find("Full thread dump"):].split("\n\n")
+            ours = [thread for thread in threads if "org.apache.kafka" in thread or "jetty" in thread]
+            raise AssertionError("the worker does not end: " + "\n\n".join(ours)) from None
         assert ended in (0, 143), self.said()
 
 

@@ -1,7 +1,6 @@
 //! The group coordinator: all groups, their committed offsets, the clock, and the log of both.
 //!
-//! Groups decide ([`super::group`]); here parked requests find their answers, records are written to `__consumer_offsets`, and what was
-//! committed becomes visible once it is durable.
+//! Groups decide ([`super::group`]); here parked requests find their answers, and records are written to `__consumer_offsets`.
 
 mod consumer;
 mod offsets;

@@ -1,4 +1,4 @@
-//! The coordinator's part in committed offsets: who commits or reads is held against the group's members, and what nobody needs is forgotten.
+//! Committed offsets: who commits or reads is held against the group's members, what is durable becomes visible, what nobody needs is forgotten.
 
 use std::collections::btree_map;
 use std::sync::Arc;
