@@ -7,7 +7,7 @@ use millstream_log::Append;
 
 use super::coordinator::{Commit, Committer, Coordinator};
 use super::exchange::GroupError;
-use super::record::{Entry, OffsetRecord};
+use super::record::Entry;
 
 /// Offsets on their way into the log with the end of a transaction.
 #[derive(Debug)]
@@ -33,17 +33,7 @@ impl Coordinator {
         let commit_ms = self.config.clock.now_ms();
         let mut committing = Committing { groups: Vec::new(), entries: Vec::new() };
         for (group, commits) in commits {
-            committing.entries.extend(commits.into_iter().map(|commit| Entry::Offset {
-                group: group.clone(),
-                topic: commit.topic,
-                partition: commit.partition,
-                value: Some(OffsetRecord {
-                    offset: commit.offset,
-                    leader_epoch: commit.leader_epoch,
-                    metadata: commit.metadata,
-                    commit_ms,
-                }),
-            }));
+            committing.entries.extend(commits.into_iter().map(|commit| commit.entry(&group, commit_ms)));
             committing.groups.push(group);
         }
         let records: Vec<_> = committing.entries.iter().map(Entry::encode).collect();

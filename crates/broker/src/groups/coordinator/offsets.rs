@@ -57,6 +57,23 @@ pub enum CommitError {
     Log(#[from] LogError),
 }
 
+impl Commit {
+    /// As the log has it.
+    pub(in crate::groups) fn entry(self, group_id: &str, commit_ms: i64) -> Entry {
+        Entry::Offset {
+            group: group_id.to_string(),
+            topic: self.topic,
+            partition: self.partition,
+            value: Some(OffsetRecord {
+                offset: self.offset,
+                leader_epoch: self.leader_epoch,
+                metadata: self.metadata,
+                commit_ms,
+            }),
+        }
+    }
+}
+
 impl Coordinator {
     /// Commits offsets: durable and visible when it resolves.
     ///
@@ -69,20 +86,7 @@ impl Coordinator {
         commits: Vec<Commit>,
     ) -> Result<(), CommitError> {
         let commit_ms = self.config.clock.now_ms();
-        let entries: Vec<Entry> = commits
-            .into_iter()
-            .map(|commit| Entry::Offset {
-                group: group_id.to_string(),
-                topic: commit.topic,
-                partition: commit.partition,
-                value: Some(OffsetRecord {
-                    offset: commit.offset,
-                    leader_epoch: commit.leader_epoch,
-                    metadata: commit.metadata,
-                    commit_ms,
-                }),
-            })
-            .collect();
+        let entries: Vec<Entry> = commits.into_iter().map(|commit| commit.entry(group_id, commit_ms)).collect();
         let written = {
             let mut inner = self.inner.lock();
             if !inner.groups.contains_key(group_id) {
